@@ -1,0 +1,1 @@
+//! The one way out: resolves, checks and dials addresses.

@@ -1,0 +1,1 @@
+//! Protocol messages, names and codecs of the Model Context Protocol.

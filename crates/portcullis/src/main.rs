@@ -1,0 +1,2 @@
+//! The security gateway for the Model Context Protocol.
+fn main() {}

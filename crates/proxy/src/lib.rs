@@ -1,0 +1,1 @@
+//! Moves messages between clients and servers; decides nothing.

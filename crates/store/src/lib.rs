@@ -1,0 +1,1 @@
+//! The database: one module a table, and all the SQL there is.

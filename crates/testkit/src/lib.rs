@@ -1,0 +1,1 @@
+//! Fake servers and clients and fixtures for the tests.
