@@ -1,1 +1,25 @@
-//! The one way out: resolves, checks and dials addresses.
+//! The one way out of the process: resolves, checks and dials addresses.
+//!
+//! A name is resolved once, every answer is checked against the [`Reach`] of the client that asks,
+//! and the address that was checked is the address that is dialled. So a name that answers
+//! differently the second time, a literal in disguise, or a redirect (none is followed) cannot
+//! lead a request to where it may not go. Nothing else in the gateway opens an outbound socket.
+//!
+//! Proxies from the environment, cookies and compression are deliberately absent. Timeouts of
+//! responses are the caller's: only it knows what it waits for.
+
+mod address;
+mod client;
+mod connect;
+mod error;
+mod host;
+mod reach;
+mod resolve;
+mod stream;
+mod tls;
+
+pub use client::{Client, Egress, Settings};
+pub use error::{EgressError, Refusal};
+pub use reach::Reach;
+pub use resolve::{Addresses, Resolver};
+pub use tls::{TlsFileError, server_tls};

@@ -64,7 +64,7 @@ impl std::fmt::Debug for Client {
 }
 
 /// One MCP server that the gateway stands in front of: a local process or a URL.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// Program and arguments of a local server, started without a shell.

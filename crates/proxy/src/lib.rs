@@ -1,1 +1,43 @@
-//! Moves messages between clients and servers; decides nothing.
+//! Moves messages between MCP clients and MCP servers, in both eras of the protocol; decides nothing.
+//!
+//! A message comes in through [`Gateway`] (HTTP) or [`serve_stdio`], is authenticated, decoded and
+//! handed to the pipeline; only what the pipeline has authorized reaches [`upstream`], and only
+//! what it has checked on the way back reaches the client. The differences between the eras are
+//! settled in `bridge`, the differences between one server and several in `federation`.
+
+mod authenticate;
+mod body;
+mod bridge;
+mod caller;
+mod calls;
+mod clock;
+pub mod config;
+mod dispatch;
+mod endpoint;
+mod federation;
+mod guard;
+mod handles;
+mod hello;
+mod janitor;
+mod legacy;
+mod link;
+mod listen;
+mod listener;
+mod lists;
+mod modern;
+mod outbound;
+mod reply;
+mod route;
+mod runtime;
+mod seal;
+mod session;
+mod stdio;
+mod stream;
+pub mod units;
+pub mod upstream;
+
+pub use clock::Clock;
+pub use listener::{Drained, Gateway};
+pub use route::Route;
+pub use runtime::{BuildError, Parts, Runtime};
+pub use stdio::serve_stdio;

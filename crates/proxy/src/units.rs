@@ -19,10 +19,14 @@ pub struct Bytes(usize);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidUnit {
     /// Not a length of time.
-    #[error("`{0}` is not a length of time; write a whole number and a unit, such as `250ms`, `30s`, `5m` or `1h`")]
+    #[error(
+        "`{0}` is not a length of time; write a whole number and a unit, such as `250ms`, `30s`, `5m` or `1h`"
+    )]
     Duration(String),
     /// Not a size.
-    #[error("`{0}` is not a size; write a whole number of bytes or a number and a unit, such as `64KiB` or `4MiB`")]
+    #[error(
+        "`{0}` is not a size; write a whole number of bytes or a number and a unit, such as `64KiB` or `4MiB`"
+    )]
     Bytes(String),
 }
 
@@ -61,7 +65,9 @@ impl Bytes {
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     Some((number.parse().ok()?, unit.trim_start()))
 }
@@ -80,7 +86,9 @@ impl FromStr for Duration {
             };
             n.checked_mul(factor)
         });
-        parsed.map(Self::from_millis).ok_or_else(|| InvalidUnit::Duration(text.to_owned()))
+        parsed
+            .map(Self::from_millis)
+            .ok_or_else(|| InvalidUnit::Duration(text.to_owned()))
     }
 }
 
@@ -97,14 +105,20 @@ impl FromStr for Bytes {
             };
             usize::try_from(n.checked_mul(factor)?).ok()
         });
-        parsed.map(Self).ok_or_else(|| InvalidUnit::Bytes(text.to_owned()))
+        parsed
+            .map(Self)
+            .ok_or_else(|| InvalidUnit::Bytes(text.to_owned()))
     }
 }
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
-        if ms.is_multiple_of(1000) { write!(f, "{}s", ms / 1000) } else { write!(f, "{ms}ms") }
+        if ms.is_multiple_of(1000) {
+            write!(f, "{}s", ms / 1000)
+        } else {
+            write!(f, "{ms}ms")
+        }
     }
 }
 
@@ -134,7 +148,9 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 

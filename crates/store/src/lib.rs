@@ -1,1 +1,219 @@
 //! The database: one module a table, and all the SQL there is.
+//!
+//! One `SQLite` file in WAL mode, one writer thread that commits in groups, and a few read-only
+//! connections. Nothing here reads a clock or decides anything: times, names and outcomes come from
+//! the caller. What may be recorded, and when, belongs to `pipeline`.
+
+pub mod calls;
+mod migrate;
+mod reader;
+mod writer;
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome};
+pub use migrate::MigrateError;
+pub use writer::RecordError;
+
+use reader::Readers;
+use writer::Writer;
+
+/// How long a statement waits for another process that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a committed record survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, also by `SIGKILL` (`synchronous=NORMAL`): a power failure may lose
+    /// the last records, never the file.
+    #[default]
+    Process,
+    /// A power failure as well (`synchronous=FULL`): every commit waits for the disk.
+    Power,
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What a committed record survives.
+    pub durability: Durability,
+    /// The file's largest size in bytes; a record that would exceed it fails. `None`: no bound.
+    pub size_max_bytes: Option<u64>,
+    /// How many records may wait for their commit; further callers wait for a place.
+    pub waiting_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Process,
+            size_max_bytes: None,
+            waiting_max: 1024,
+        }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file could not be made, or made private.
+    #[error(
+        "cannot create or protect the database `{path}`; check that its folder exists and is writable"
+    )]
+    File {
+        /// The database file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// `SQLite` refused the file.
+    #[error(
+        "cannot open the database `{path}`; check that it is a Portcullis database and that no other program locks it"
+    )]
+    Sql {
+        /// The database file.
+        path: PathBuf,
+        /// What `SQLite` said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("cannot bring the database `{path}` up to date")]
+    Migrate {
+        /// The database file.
+        path: PathBuf,
+        /// Which step failed, and why.
+        #[source]
+        source: MigrateError,
+    },
+    /// The writer's thread did not start.
+    #[error(
+        "cannot start the thread that writes the database; the system is short of threads or memory"
+    )]
+    Thread(#[source] io::Error),
+}
+
+/// The database. Clones share it; the last one dropped flushes what is queued and closes the file.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Store {
+    /// Opens the database at `path`, making it (mode 0600) when absent, and migrates it.
+    ///
+    /// Calls that an earlier process began and did not finish are marked [`Outcome::Interrupted`].
+    pub fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+        make_private(path).map_err(|source| OpenError::File {
+            path: path.into(),
+            source,
+        })?;
+        let sql = |source| OpenError::Sql {
+            path: path.into(),
+            source,
+        };
+        let mut connection = connect(path, &settings).map_err(sql)?;
+        migrate::run(&mut connection).map_err(|source| OpenError::Migrate {
+            path: path.into(),
+            source,
+        })?;
+        let last = calls::recover(&mut connection).map_err(sql)?;
+        let writer =
+            Writer::start(connection, last, settings.waiting_max).map_err(OpenError::Thread)?;
+        let readers = Readers::new(path.into());
+        Ok(Self {
+            inner: Arc::new(Inner {
+                path: path.into(),
+                writer,
+                readers,
+            }),
+        })
+    }
+
+    /// The record of calls.
+    pub fn calls(&self) -> Calls<'_> {
+        Calls {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// Where the database is.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Writes everything that is queued and closes the file for writing. Whatever is recorded
+    /// afterwards, through any clone, fails with [`RecordError::Closed`].
+    pub async fn close(&self) {
+        self.inner.writer.close().await;
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.inner.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the file readable by its owner alone. The WAL and its index take the same mode from it.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        options.mode(0o600);
+        let file = options.open(path)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+    }
+    #[cfg(not(unix))]
+    {
+        options.open(path).map(drop)
+    }
+}
+
+fn connect(path: &Path, settings: &Settings) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = match settings.durability {
+        Durability::Process => "NORMAL",
+        Durability::Power => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // 16 MiB of log before it is folded back: a fold costs two waits for the disk.
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    if let Some(bytes) = settings.size_max_bytes {
+        let page: u64 = connection.pragma_query_value(None, "page_size", |row| {
+            row.get::<_, i64>(0).map(i64::unsigned_abs)
+        })?;
+        let pages = bytes.checked_div(page).unwrap_or(0).max(1);
+        connection.pragma_update(
+            None,
+            "max_page_count",
+            i64::try_from(pages).unwrap_or(i64::MAX),
+        )?;
+    }
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}

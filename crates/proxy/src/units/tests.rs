@@ -13,7 +13,15 @@ fn durations_and_sizes_round_trip() {
 
 #[test]
 fn what_has_no_unit_or_overflows_is_refused() {
-    for text in ["", "5", "-1s", "1.5s", "5 parsecs", "99999999999999999999s", "18446744073709551615h"] {
+    for text in [
+        "",
+        "5",
+        "-1s",
+        "1.5s",
+        "5 parsecs",
+        "99999999999999999999s",
+        "18446744073709551615h",
+    ] {
         assert!(text.parse::<Duration>().is_err(), "{text}");
     }
     for text in ["", "MiB", "-1", "5 GB", "18446744073709551615MiB"] {

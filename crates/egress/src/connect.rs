@@ -1,0 +1,191 @@
+//! Makes connections to addresses that were checked.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use crate::error::{EgressError, Refusal};
+use crate::host::{Destination, Host};
+use crate::reach::{Check, Reach};
+use crate::resolve::Resolver;
+use crate::stream::Stream;
+
+/// How long one address has before the next is tried beside it (RFC 8305, 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// How many addresses of a host are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// Makes every connection of a client.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    pub(crate) reach: Reach,
+    pub(crate) resolver: Resolver,
+    pub(crate) tls: TlsConnector,
+    pub(crate) allow_plain_http: bool,
+    /// For resolving, dialling and the handshake together.
+    pub(crate) timeout: Duration,
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = EgressError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, EgressError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move { connector.connect(&uri).await })
+    }
+}
+
+impl Connector {
+    async fn connect(&self, uri: &Uri) -> Result<Stream, EgressError> {
+        let destination = Destination::parse(uri)?;
+        tokio::time::timeout(self.timeout, self.connect_to(&destination))
+            .await
+            .map_err(|_elapsed| EgressError::Timeout {
+                host: destination.host.to_string(),
+                limit: self.timeout,
+            })?
+    }
+
+    async fn connect_to(&self, destination: &Destination) -> Result<Stream, EgressError> {
+        let host = || destination.host.to_string();
+        let addresses = self.resolve(&destination.host).await?;
+        let check = Check {
+            reach: self.reach,
+            literal: matches!(destination.host, Host::Address(_)),
+            loopback_only: !destination.encrypted && !self.allow_plain_http,
+        };
+        let permit = |address: IpAddr| {
+            check.check(address).map_err(|refusal| {
+                refused(destination, address, refusal);
+                EgressError::Refused {
+                    host: host(),
+                    refusal,
+                }
+            })
+        };
+        // One bad answer spoils them all: an honest name has none.
+        addresses.iter().try_for_each(|address| permit(*address))?;
+        let tcp = dial(in_turn(&addresses), destination.port)
+            .await
+            .map_err(|error| EgressError::Connect {
+                host: host(),
+                port: destination.port,
+                source: Arc::new(error),
+            })?;
+        // What was dialled is what was checked; this costs nothing and says so.
+        let peer = tcp.peer_addr().map_err(|error| EgressError::Connect {
+            host: host(),
+            port: destination.port,
+            source: Arc::new(error),
+        })?;
+        permit(peer.ip())?;
+        if !destination.encrypted {
+            return Ok(Stream::plain(tcp));
+        }
+        let name = match &destination.host {
+            Host::Name(name) => ServerName::try_from(name.clone())
+                .map_err(|_invalid| EgressError::Host(name.clone()))?,
+            Host::Address(address) => ServerName::from(*address),
+        };
+        let tls = self
+            .tls
+            .connect(name, tcp)
+            .await
+            .map_err(|error| EgressError::Tls {
+                host: host(),
+                source: Arc::new(error),
+            })?;
+        Ok(Stream::tls(tls))
+    }
+
+    async fn resolve(&self, host: &Host) -> Result<Vec<IpAddr>, EgressError> {
+        match host {
+            Host::Address(address) => Ok(vec![*address]),
+            Host::Name(name) => {
+                self.resolver
+                    .resolve(name)
+                    .await
+                    .map_err(|error| EgressError::Resolve {
+                        host: name.clone(),
+                        source: Arc::new(error),
+                    })
+            }
+        }
+    }
+}
+
+/// The operator, unlike the caller, is told what the name resolved to.
+fn refused(destination: &Destination, address: IpAddr, refusal: Refusal) {
+    tracing::warn!(host = %destination.host, %address, %refusal, "an outbound connection was refused");
+}
+
+/// The addresses in the resolver's order, but with the families taking turns.
+fn in_turn(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (mut ours, mut others): (Vec<_>, Vec<_>) = addresses
+        .iter()
+        .copied()
+        .partition(|address| address.is_ipv6() == first_is_v6);
+    ours.dedup();
+    others.dedup();
+    let mut others = others.into_iter();
+    let mut turns = Vec::new();
+    for address in ours {
+        turns.push(address);
+        turns.extend(others.next());
+    }
+    turns.extend(others);
+    turns.truncate(ADDRESSES_MAX);
+    turns
+}
+
+/// The first connection that one of the addresses accepts. Each gets a head start on the next.
+async fn dial(addresses: Vec<IpAddr>, port: u16) -> io::Result<TcpStream> {
+    let mut addresses = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        let next = addresses.next();
+        let more = next.is_some();
+        if let Some(address) = next {
+            attempts.spawn(TcpStream::connect(SocketAddr::new(address, port)));
+        }
+        let outcome = if more {
+            match tokio::time::timeout(NEXT_ADDRESS_AFTER, attempts.join_next()).await {
+                Ok(outcome) => outcome,
+                Err(_elapsed) => continue,
+            }
+        } else {
+            attempts.join_next().await
+        };
+        match outcome {
+            Some(Ok(Ok(tcp))) => {
+                tcp.set_nodelay(true)?;
+                return Ok(tcp);
+            }
+            Some(Ok(Err(error))) => last_error = error,
+            Some(Err(error)) => last_error = io::Error::other(error),
+            None => return Err(last_error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! The clients, against servers on loopback.
+#![cfg(test)]
+
+mod exchange;
+mod reach;
+mod support;
+mod tls;

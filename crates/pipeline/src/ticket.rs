@@ -1,0 +1,69 @@
+//! The promise to complete a record.
+
+use std::time::Duration;
+
+use portcullis_store::{CallEnd, CallId, Outcome, Store};
+
+use crate::{Denial, Timestamp};
+
+/// How a call ended, for its record.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// In which way.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+    /// How long it took, from the request's arrival to the last byte of the answer.
+    pub duration: Duration,
+    /// The JSON-RPC error code that the client was answered.
+    pub error_code: Option<i64>,
+    /// The size of the result in bytes.
+    pub result_bytes: Option<usize>,
+}
+
+/// Completes the record of one call. Dropped without an end, the call is recorded as abandoned.
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped records the call as abandoned"]
+pub struct Ticket {
+    store: Store,
+    id: CallId,
+    open: bool,
+}
+
+impl Ticket {
+    pub(crate) fn new(store: Store, id: CallId) -> Self {
+        Self { store, id, open: true }
+    }
+
+    /// Records how the call ended. Never waits.
+    pub fn finish(self, completion: Completion) {
+        self.end(completion, None);
+    }
+
+    /// Records that a check refused the result, or what the server asked during the call.
+    pub fn deny(self, denial: &Denial, completion: Completion) {
+        let completion = Completion { outcome: Outcome::Denied, ..completion };
+        self.end(completion, Some(denial.code()));
+    }
+
+    fn end(mut self, completion: Completion, denial_code: Option<&'static str>) {
+        self.open = false;
+        let end = CallEnd {
+            outcome: completion.outcome,
+            denial_code,
+            error_code: completion.error_code,
+            result_bytes: completion.result_bytes.map(|bytes| bytes as u64),
+            duration_us: Some(u64::try_from(completion.duration.as_micros()).unwrap_or(u64::MAX)),
+            completed_ms: Some(completion.at.0),
+        };
+        self.store.calls().finish(self.id, end);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.open {
+            self.store.calls().finish(self.id, CallEnd::bare(Outcome::Abandoned));
+        }
+    }
+}

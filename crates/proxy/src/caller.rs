@@ -1,0 +1,90 @@
+//! Who sends a request, over what, and on what terms.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use portcullis_mcp::{Era, Version};
+use portcullis_pipeline::{Principal, RequestId, Timestamp};
+
+use crate::link::Link;
+use crate::route::Route;
+use crate::runtime::Runtime;
+use crate::session::Session;
+use crate::stream::Stream;
+use crate::upstream::Profile;
+
+/// A client's request, less its message: who sends it, and where answers go.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// The runtime that the request began with; a reload does not change it.
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) principal: Principal,
+    pub(crate) route: Route,
+    pub(crate) version: Version,
+    pub(crate) profile: Arc<Profile>,
+    /// The session of a client of the legacy era.
+    pub(crate) session: Option<Arc<Session>>,
+    /// Where notifications and requests to the client go that belong to this request.
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) request_id: RequestId,
+    /// The head of a modern HTTP request, whose `Mcp-Param-*` fields have to agree with its body.
+    pub(crate) headers: Option<HeaderMap>,
+}
+
+/// A fresh identifier for a request.
+pub(crate) fn request_id(now: Timestamp) -> RequestId {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    // It need not be a secret, only unlike the others.
+    RequestId::generate(now).unwrap_or_else(|_no_randomness| {
+        RequestId::new(now, COUNT.fetch_add(1, Ordering::Relaxed).into())
+    })
+}
+
+/// What is known of a client that has not said anything of itself.
+pub(crate) fn unknown_profile() -> Profile {
+    let nothing = Bytes::from_static(b"{}");
+    Profile {
+        version: None,
+        capabilities: nothing.clone(),
+        client_info: nothing,
+        log_level: None,
+    }
+}
+
+impl Caller {
+    pub(crate) fn era(&self) -> Era {
+        self.version.era()
+    }
+
+    /// The same caller, for a task that listens beside the request.
+    pub(crate) fn for_listening(&self) -> Self {
+        Self {
+            runtime: Arc::clone(&self.runtime),
+            principal: self.principal.clone(),
+            route: self.route.clone(),
+            version: self.version,
+            profile: Arc::clone(&self.profile),
+            // A listener must not keep a session alive.
+            session: None,
+            stream: Arc::clone(&self.stream),
+            request_id: self.request_id,
+            headers: None,
+        }
+    }
+
+    /// What a server is told of the client with each request: for a legacy client that includes the log level of its session.
+    pub(crate) fn profile_for(&self, link: &Link) -> Arc<Profile> {
+        if link.era() == Era::Modern
+            && let Some(session) = &self.session
+            && let Some(level) = session.log_level()
+        {
+            return Arc::new(Profile {
+                log_level: Some(level),
+                ..Profile::clone(&self.profile)
+            });
+        }
+        Arc::clone(&self.profile)
+    }
+}

@@ -1,0 +1,451 @@
+//! The HTTP endpoint: guards, authenticates and reads each request, tells the eras apart, and turns answers into responses.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use portcullis_mcp::{
+    DecodeError, Era, Id, Limits, Message, Object, RpcError, Version, code, decode, encode_error,
+    header, meta, method,
+};
+use portcullis_pipeline::Principal;
+
+use crate::authenticate::Unauthenticated;
+use crate::body::Body;
+use crate::legacy;
+use crate::modern;
+use crate::reply::Reply;
+use crate::route::Route;
+use crate::runtime::Runtime;
+use crate::session::Session;
+use crate::stream::Stream;
+
+/// How long an answer may take before it becomes an event stream.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An HTTP request that has passed the door: whose it is, and for which endpoint.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) principal: Principal,
+    pub(crate) route: Route,
+    pub(crate) headers: HeaderMap,
+}
+
+/// The body of a message that waits for its answer.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// Answers one HTTP request to a listener on `port`.
+pub(crate) async fn respond(
+    runtime: Arc<Runtime>,
+    port: u16,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    Ok(match enter(&runtime, port, &parts) {
+        Ok((principal, route)) => {
+            let Parts {
+                method, headers, ..
+            } = parts;
+            let arrival = Arrival {
+                runtime,
+                principal,
+                route,
+                headers,
+            };
+            match method {
+                Method::POST => post(arrival, body).await,
+                Method::GET => legacy::get(&arrival).await,
+                Method::DELETE => legacy::delete(&arrival).await,
+                _ => method_not_allowed(),
+            }
+        }
+        Err(refused) => *refused,
+    })
+}
+
+/// The checks at the door: where from, where to, who.
+fn enter(
+    runtime: &Runtime,
+    port: u16,
+    parts: &Parts,
+) -> Result<(Principal, Route), Box<Response<Body>>> {
+    if runtime
+        .guard
+        .check(port, &parts.uri, &parts.headers)
+        .is_err()
+    {
+        let message = "the request's `Host` or `Origin` is not allowed here";
+        return Err(Box::new(error(
+            StatusCode::FORBIDDEN,
+            code::INVALID_REQUEST,
+            message,
+        )));
+    }
+    let Some(route) = Route::parse(parts.uri.path()) else {
+        return Err(Box::new(plain(StatusCode::NOT_FOUND)));
+    };
+    let principal = match runtime.authenticator.authenticate(&parts.headers) {
+        Ok(principal) => principal,
+        Err(unauthenticated) => return Err(Box::new(challenge(unauthenticated))),
+    };
+    // Only somebody who may enter learns which servers there are.
+    match &route {
+        Route::Server(name) if !runtime.servers.contains_key(name) => {
+            Err(Box::new(plain(StatusCode::NOT_FOUND)))
+        }
+        Route::Server(_) | Route::All => Ok((principal, route)),
+    }
+}
+
+async fn post(arrival: Arrival, body: Incoming) -> Response<Body> {
+    let limits = &arrival.runtime.limits;
+    let Some(entered) = arrival.runtime.shared.requests.enter(limits.requests_max) else {
+        let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        return response;
+    };
+    if let Err(refused) = check_media(&arrival.headers) {
+        return *refused;
+    }
+    let body = match read(&arrival, body).await {
+        Ok(body) => body,
+        Err(refused) => return *refused,
+    };
+    let scan = Limits {
+        bytes_max: limits.request_bytes_max.get(),
+        depth_max: limits.depth_max,
+        ..Limits::default()
+    };
+    let message = match decode(body, &scan) {
+        Ok(message) => message,
+        Err(fault) => return undecodable(&fault),
+    };
+    match era_of(&arrival.headers, &message) {
+        Era::Modern => modern::post(arrival, message, entered).await,
+        Era::Legacy => legacy::post(arrival, message, entered).await,
+    }
+}
+
+/// Which era a message is written in (protocol 2026-07-28, "Backward Compatibility").
+fn era_of(headers: &HeaderMap, message: &Message) -> Era {
+    let (method_name, params) = match message {
+        Message::Request(request) => (&*request.method, request.params()),
+        Message::Notification(notification) => (&*notification.method, notification.params()),
+        Message::Response(_) => ("", None),
+    };
+    let in_body = params
+        .and_then(Object::parse)
+        .and_then(|params| {
+            params
+                .get("_meta")
+                .and_then(Object::parse)
+                .map(Object::into_owned)
+        })
+        .is_some_and(|held| held.contains(meta::PROTOCOL_VERSION));
+    if in_body {
+        return Era::Modern;
+    }
+    if method_name == method::INITIALIZE || headers.contains_key(header::MCP_SESSION_ID) {
+        return Era::Legacy;
+    }
+    match headers
+        .get(header::MCP_PROTOCOL_VERSION)
+        .map(|v| v.to_str().ok().and_then(Version::parse))
+    {
+        None => Era::Legacy,
+        Some(Some(version)) => version.era(),
+        // A version that nobody knows: the modern era has an answer for it.
+        Some(None) => Era::Modern,
+    }
+}
+
+fn check_media(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+    let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value.to_str().is_ok_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        })
+    });
+    if !is_json {
+        let message = "the body has to be `application/json`";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(Box::new(error(status, code::INVALID_REQUEST, message)));
+    }
+    if !(accepts(headers, "application", "json") && accepts(headers, "text", "event-stream")) {
+        let message = "`Accept` has to list `application/json` and `text/event-stream`";
+        return Err(Box::new(error(
+            StatusCode::NOT_ACCEPTABLE,
+            code::INVALID_REQUEST,
+            message,
+        )));
+    }
+    Ok(())
+}
+
+/// Whether `Accept` lists a media type (RFC 9110 §12.5.1); weights are not looked at.
+pub(crate) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
+    let mut fields = headers.get_all(ACCEPT).iter().peekable();
+    if fields.peek().is_none() {
+        return true;
+    }
+    fields
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(','))
+        .any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            range.split_once('/').is_some_and(|(k, s)| {
+                (k == "*" || k.eq_ignore_ascii_case(kind))
+                    && (s == "*" || s.eq_ignore_ascii_case(subtype))
+            })
+        })
+}
+
+async fn read(arrival: &Arrival, body: Incoming) -> Result<Bytes, Box<Response<Body>>> {
+    let limits = &arrival.runtime.limits;
+    let most = limits.request_bytes_max.get();
+    let too_large = || {
+        let message = "the message is larger than `limits.request_bytes_max`";
+        Box::new(error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::INVALID_REQUEST,
+            message,
+        ))
+    };
+    let announced = arrival
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|announced: usize| announced > most) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(limits.body_timeout.get(), collect(body, most)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(_broken)) => Err(Box::new(plain(StatusCode::BAD_REQUEST))),
+        Err(_elapsed) => Err(Box::new(plain(StatusCode::REQUEST_TIMEOUT))),
+    }
+}
+
+/// The whole body; `None` when it is larger than `most` bytes.
+async fn collect(mut body: Incoming, most: usize) -> Result<Option<Bytes>, hyper::Error> {
+    let mut first = Bytes::new();
+    let mut all: Option<BytesMut> = None;
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length > most {
+            return Ok(None);
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            all.get_or_insert_with(|| BytesMut::from(&*first))
+                .extend_from_slice(&data);
+        }
+    }
+    Ok(Some(all.map_or(first, BytesMut::freeze)))
+}
+
+/// Waits for an answer, and turns it into a response: a plain one when it comes soon and alone, else an event stream.
+pub(crate) async fn answer(
+    open_stream: impl FnOnce() -> Option<crate::runtime::Counted> + Send,
+    mut answering: Answering,
+    stream: Arc<Stream>,
+    session: Option<Arc<Session>>,
+) -> Response<Body> {
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    let reply = {
+        // A legacy client that goes away has not cancelled: its request goes on by itself.
+        let mut detaching = Detaching {
+            answering: Some(answering),
+            detach: session.is_some(),
+        };
+        let reply = poll_fn(|cx| {
+            if let Some(answering) = &mut detaching.answering
+                && let Poll::Ready(reply) = answering.as_mut().poll(cx)
+            {
+                detaching.answering = None;
+                return Poll::Ready(Some(reply));
+            }
+            if stream.poll_started(cx).is_ready() || patience.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await;
+        match (reply, detaching.answering.take()) {
+            (None, Some(still)) => {
+                answering = still;
+                None
+            }
+            (reply, _) => {
+                answering = Box::pin(std::future::ready(Reply::Nothing));
+                reply
+            }
+        }
+    };
+    if let Some(reply) = reply {
+        if stream
+            .poll_started(&std::task::Context::from_waker(std::task::Waker::noop()))
+            .is_pending()
+        {
+            return whole(reply);
+        }
+        // Notifications came together with the answer: they go first.
+        push(&stream, reply);
+        return events(stream.read(None, false));
+    }
+    let Some(counted) = open_stream() else {
+        let message = "too many event streams are open; close one, or wait for an answer";
+        return error(
+            StatusCode::TOO_MANY_REQUESTS,
+            code::INVALID_REQUEST,
+            message,
+        );
+    };
+    let filling = Arc::clone(&stream);
+    let task = tokio::spawn(async move {
+        let reply = answering.await;
+        push(&filling, reply);
+        drop(counted);
+    });
+    match session {
+        Some(session) => {
+            session.keep_stream(&stream);
+            let prime = session.version >= Version::V2025_11_25;
+            events(stream.read(None, prime))
+        }
+        // In the modern era, closing the stream cancels the request.
+        None => events(stream.read(None, false).abort_on_drop(task.abort_handle())),
+    }
+}
+
+fn push(stream: &Stream, reply: Reply) {
+    if let Reply::Message { bytes, .. } = reply {
+        stream.push(bytes);
+    }
+    stream.finish();
+}
+
+/// Lets a request go on when the connection that waits for it goes.
+struct Detaching {
+    answering: Option<Answering>,
+    detach: bool,
+}
+
+impl Drop for Detaching {
+    fn drop(&mut self) {
+        if let Some(answering) = self.answering.take()
+            && self.detach
+        {
+            tokio::spawn(answering);
+        }
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A response that is one message, or none.
+pub(crate) fn whole(reply: Reply) -> Response<Body> {
+    match reply {
+        Reply::Message { bytes, status } => {
+            let mut response = Response::new(Body::Whole(Some(bytes)));
+            *response.status_mut() = status;
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            response
+        }
+        Reply::Nothing => plain(StatusCode::ACCEPTED),
+    }
+}
+
+/// A response that is an event stream.
+pub(crate) fn events(reader: crate::stream::Reader) -> Response<Body> {
+    let mut response = Response::new(Body::Events(Box::new(reader)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+/// A response without a body.
+pub(crate) fn plain(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A JSON-RPC error that answers no particular request.
+pub(crate) fn error(status: StatusCode, number: i64, message: &str) -> Response<Body> {
+    error_for(status, None, number, message)
+}
+
+/// A JSON-RPC error that answers the request `id`.
+pub(crate) fn error_for(
+    status: StatusCode,
+    id: Option<&Id>,
+    number: i64,
+    message: &str,
+) -> Response<Body> {
+    let body = encode_error(id, &RpcError::new(number, message));
+    let mut response = Response::new(Body::Whole(Some(body.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn undecodable(fault: &DecodeError) -> Response<Body> {
+    tracing::info!(%fault, "a message was refused");
+    error_for(
+        StatusCode::BAD_REQUEST,
+        fault.id.as_ref(),
+        fault.code,
+        fault.reply_message(),
+    )
+}
+
+/// The verbs that an endpoint knows.
+pub(crate) fn method_not_allowed() -> Response<Body> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+    response
+}
+
+/// Asks for a credential (RFC 6750 §3).
+fn challenge(unauthenticated: Unauthenticated) -> Response<Body> {
+    let mut response = plain(StatusCode::UNAUTHORIZED);
+    let value = match unauthenticated {
+        Unauthenticated::Missing => "Bearer",
+        Unauthenticated::Invalid => "Bearer error=\"invalid_token\"",
+    };
+    response
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, HeaderValue::from_static(value));
+    response
+}

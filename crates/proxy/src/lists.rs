@@ -1,0 +1,441 @@
+//! Lists of tools, prompts, resources and templates: learnt from as they pass on one server's endpoint, fetched whole and
+//! merged on the endpoint of all.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use portcullis_mcp::{
+    Era, Object, Outcome, ServerName, elements, federated_name, method, quote, split_federated,
+};
+use portcullis_pipeline::{Catalog, Timestamp, ToolDefinition};
+
+use crate::bridge;
+use crate::caller::Caller;
+use crate::federation;
+use crate::link::{Link, Tools};
+use crate::reply::Refusal;
+use crate::runtime::Server;
+use crate::seal::Binding;
+use crate::upstream::{Garbage, UpstreamError};
+
+/// Most entries in one page of a merged list.
+const PAGE_ENTRIES_MAX: usize = 1000;
+/// Most bytes in one page of a merged list.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most pages that are taken from one server.
+const PAGES_MAX: usize = 1000;
+/// How long a merged list waits for a server before it goes out without it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server's tool definitions are believed without asking again.
+const TOOLS_LIFE: Duration = Duration::from_secs(300);
+/// How soon an unknown tool may make the gateway ask again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a cursor is good for, in milliseconds.
+const CURSOR_LIFE_MS: u64 = 3_600_000;
+
+/// What one server's lists were rendered to, so that an unchanged list costs a comparison.
+#[derive(Debug, Default)]
+pub(crate) struct ListCache {
+    rendered: Mutex<HashMap<(Box<str>, Era), Arc<Rendered>>>,
+    /// Names that were cut short on the merged endpoint, with what they were made from.
+    cut: Mutex<HashMap<String, Box<str>>>,
+}
+
+#[derive(Debug)]
+struct Rendered {
+    raw: Vec<Bytes>,
+    entries: Vec<Bytes>,
+}
+
+impl ListCache {
+    /// The server's own name behind a name that was cut short on the merged endpoint.
+    pub(crate) fn full_name(&self, method_name: &str, federated: &str) -> Option<Box<str>> {
+        let kind = if method_name == method::TOOLS_CALL {
+            't'
+        } else {
+            'p'
+        };
+        self.cut.lock().get(&format!("{kind}{federated}")).cloned()
+    }
+
+    fn note_cut(&self, method_name: &str, server: &ServerName, own: &str) {
+        let federated = federated_name(server, own);
+        if split_federated(&federated).is_some_and(|(_, name)| name == own) {
+            return;
+        }
+        let kind = if method_name == method::TOOLS_LIST {
+            't'
+        } else {
+            'p'
+        };
+        self.cut
+            .lock()
+            .insert(format!("{kind}{federated}"), own.into());
+    }
+
+    /// The entries of a server's list as they are called on the merged endpoint, in the shape of a client's era.
+    fn render(
+        &self,
+        server: &ServerName,
+        method_name: &str,
+        server_era: Era,
+        era: Era,
+        raw: Vec<Bytes>,
+    ) -> Arc<Rendered> {
+        let key = (Box::from(method_name), era);
+        if let Some(known) = self.rendered.lock().get(&key)
+            && known.raw == raw
+        {
+            return Arc::clone(known);
+        }
+        let entries = raw
+            .iter()
+            .filter_map(|entry| {
+                let shaped = bridge::shape_entry(method_name, server_era, era, entry);
+                let mut object = Object::parse(shaped.as_deref().unwrap_or(entry))?;
+                if matches!(method_name, method::TOOLS_LIST | method::PROMPTS_LIST) {
+                    self.note_cut(method_name, server, &object.get_str("name")?);
+                }
+                federation::outward_entry(server, method_name, &mut object);
+                Some(Bytes::from(object.to_vec()))
+            })
+            .collect();
+        let rendered = Arc::new(Rendered { raw, entries });
+        self.rendered.lock().insert(key, Arc::clone(&rendered));
+        rendered
+    }
+}
+
+/// The member of a list result that holds the entries.
+fn entries_member(method_name: &str) -> Option<&'static str> {
+    Some(match method_name {
+        method::TOOLS_LIST => "tools",
+        method::PROMPTS_LIST => "prompts",
+        method::RESOURCES_LIST => "resources",
+        method::RESOURCES_TEMPLATES_LIST => "resourceTemplates",
+        _ => return None,
+    })
+}
+
+pub(crate) fn is_list(method_name: &str) -> bool {
+    entries_member(method_name).is_some()
+}
+
+/// Learns the tool definitions from a page that passes on to a client.
+pub(crate) fn learn(link: &Link, page: &Bytes, is_first: bool) {
+    let Some(object) = Object::parse(page) else {
+        return;
+    };
+    let Some(items) = object.get("tools").and_then(elements) else {
+        return;
+    };
+    let entries: Vec<Bytes> = items.into_iter().map(|item| part(page, item)).collect();
+    let known = link.tools();
+    let is_whole = is_first && !object.contains("nextCursor");
+    let previous = known.as_ref().map(|known| &known.catalog);
+    let mut all = entries;
+    if !is_whole && let Some(previous) = previous {
+        // Of two definitions with one name the first counts: the page replaces what it lists.
+        all.extend(previous.iter().map(|tool| tool.raw.clone()));
+    }
+    let catalog = Catalog::build(all, previous);
+    link.learn(&Arc::new(Tools {
+        catalog,
+        listed: Instant::now(),
+    }));
+}
+
+/// The definition of a tool by the server's own name for it; asks the server when it is not known.
+pub(crate) async fn tool(
+    caller: &Caller,
+    link: &Link,
+    name: &str,
+) -> Result<Option<Arc<ToolDefinition>>, UpstreamError> {
+    let now = Instant::now();
+    if let Some(tools) = link.tools() {
+        let age = now.saturating_duration_since(tools.listed);
+        let found = tools.catalog.get(name).cloned();
+        if (found.is_some() && age < TOOLS_LIFE) || (found.is_none() && age < ASK_AGAIN) {
+            return Ok(found);
+        }
+    }
+    let entries = fetch_all(caller, link, method::TOOLS_LIST).await?;
+    let known = link.tools();
+    let catalog = Catalog::build(entries, known.as_ref().map(|known| &known.catalog));
+    let tools = Arc::new(Tools {
+        catalog,
+        listed: now,
+    });
+    link.learn(&tools);
+    Ok(tools.catalog.get(name).cloned())
+}
+
+/// A part of a page, without copying it where it can be helped.
+fn part(page: &Bytes, item: &[u8]) -> Bytes {
+    if page.as_ptr_range().contains(&item.as_ptr()) {
+        page.slice_ref(item)
+    } else {
+        Bytes::copy_from_slice(item)
+    }
+}
+
+/// Fetches all pages of a list, within bounds.
+async fn fetch_all(
+    caller: &Caller,
+    link: &Link,
+    method_name: &str,
+) -> Result<Vec<Bytes>, UpstreamError> {
+    let Some(member) = entries_member(method_name) else {
+        return Ok(Vec::new());
+    };
+    let mut entries = Vec::new();
+    let mut cursor: Option<Vec<u8>> = None;
+    for _ in 0..PAGES_MAX {
+        let params = cursor.take().map(|cursor| {
+            let mut params = Object::new();
+            params.set("cursor", cursor);
+            Bytes::from(params.to_vec())
+        });
+        let page = match link.request(method_name, params, &caller.profile).await? {
+            Outcome::Result(page) => page,
+            // A server without this kind of thing has an empty list of them.
+            Outcome::Error(error) if error.code == portcullis_mcp::code::METHOD_NOT_FOUND => break,
+            Outcome::Error(error) => {
+                return Err(UpstreamError::Refused {
+                    error,
+                    http_status: 200,
+                });
+            }
+        };
+        let object = Object::parse(&page).ok_or_else(|| malformed())?;
+        let items = object
+            .get(member)
+            .and_then(elements)
+            .ok_or_else(|| malformed())?;
+        if entries.len() + items.len() > caller.runtime.limits.list_entries_max {
+            return Err(UpstreamError::TooLarge);
+        }
+        entries.extend(items.into_iter().map(|item| part(&page, item)));
+        match object.get_str("nextCursor") {
+            Some(next) => cursor = Some(quote(&next)),
+            None => break,
+        }
+    }
+    Ok(entries)
+}
+
+fn malformed() -> UpstreamError {
+    UpstreamError::Garbage(Garbage::Unexpected("a result without a list"))
+}
+
+/// Why a server's entries are missing from a merged list.
+struct Missing<'a> {
+    server: &'a ServerName,
+    reason: Cow<'static, str>,
+}
+
+/// Answers a list request on the endpoint that merges all servers.
+pub(crate) async fn merged(
+    caller: &Caller,
+    method_name: &str,
+    params: Option<&[u8]>,
+) -> Result<Bytes, Refusal> {
+    let member =
+        entries_member(method_name).ok_or_else(|| Refusal::method_not_found(method_name))?;
+    let start = start_of_page(caller, method_name, params)?;
+    let servers: Vec<&Arc<Server>> = caller.runtime.servers.values().collect();
+    let lists = join_all(
+        servers
+            .iter()
+            .map(|server| one(caller, server, method_name)),
+    )
+    .await;
+
+    let mut entries = Vec::new();
+    let mut missing = Vec::new();
+    for (server, list) in servers.iter().zip(&lists) {
+        match list {
+            Ok(rendered) => entries.extend(rendered.entries.iter()),
+            Err(reason) => missing.push(Missing {
+                server: &server.name,
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    let mut list = b"[".to_vec();
+    let mut next = start;
+    for entry in entries.iter().skip(start) {
+        if next > start {
+            if next - start >= PAGE_ENTRIES_MAX || list.len() + entry.len() > PAGE_BYTES_MAX {
+                break;
+            }
+            list.push(b',');
+        }
+        list.extend_from_slice(entry);
+        next += 1;
+    }
+    list.push(b']');
+
+    let mut result = Object::new();
+    result.set(member, list);
+    if next < entries.len() {
+        let cursor = seal_cursor(caller, "", method_name, &next.to_string())?;
+        result.set("nextCursor", quote(&cursor));
+    }
+    if !missing.is_empty() {
+        let mut meta = Object::new();
+        meta.set("portcullis/missing", render_missing(&missing));
+        result.set("_meta", meta.to_vec());
+        tell_missing(caller, &missing);
+    }
+    Ok(bridge::complete(
+        caller,
+        method_name,
+        &result.to_vec().into(),
+    ))
+}
+
+async fn one(
+    caller: &Caller,
+    server: &Arc<Server>,
+    method_name: &str,
+) -> Result<Arc<Rendered>, Cow<'static, str>> {
+    let fetch = async {
+        let link = Link::to(caller, server).await?;
+        if !bridge::offers(&link, method_name) {
+            return Ok((link.era(), Vec::new()));
+        }
+        let entries = fetch_all(caller, &link, method_name).await?;
+        if method_name == method::TOOLS_LIST {
+            let known = link.tools();
+            let catalog = Catalog::build(entries.clone(), known.as_ref().map(|k| &k.catalog));
+            link.learn(&Arc::new(Tools {
+                catalog,
+                listed: Instant::now(),
+            }));
+        }
+        Ok::<_, UpstreamError>((link.era(), entries))
+    };
+    match tokio::time::timeout(PATIENCE, fetch).await {
+        Ok(Ok((era, entries))) => {
+            Ok(server
+                .lists
+                .render(&server.name, method_name, era, caller.era(), entries))
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(server = %server.name, %error, method = method_name, "a server is missing from a list");
+            Err(Cow::Owned(error.to_string()))
+        }
+        Err(_elapsed) => {
+            tracing::warn!(server = %server.name, method = method_name, "a slow server is missing from a list");
+            Err(Cow::Borrowed("the server did not answer in time"))
+        }
+    }
+}
+
+fn start_of_page(
+    caller: &Caller,
+    method_name: &str,
+    params: Option<&[u8]>,
+) -> Result<usize, Refusal> {
+    let Some(params) = params.and_then(Object::parse) else {
+        return Ok(0);
+    };
+    if !params.contains("cursor") {
+        return Ok(0);
+    }
+    params
+        .get_str("cursor")
+        .and_then(|cursor| open_cursor(caller, "", method_name, &cursor))
+        .and_then(|start| start.parse().ok())
+        .ok_or_else(|| Refusal::invalid_params("unknown cursor; list again from the start"))
+}
+
+fn cursor_binding(caller: &Caller, server: &str, method_name: &str) -> Binding {
+    let principal = caller.principal.name.as_bytes();
+    Binding::new(&[
+        b"cursor",
+        principal,
+        server.as_bytes(),
+        method_name.as_bytes(),
+    ])
+}
+
+/// Seals a cursor for a client.
+pub(crate) fn seal_cursor(
+    caller: &Caller,
+    server: &str,
+    method_name: &str,
+    cursor: &str,
+) -> Result<String, Refusal> {
+    let expires = Timestamp(caller.runtime.clock.now().0.saturating_add(CURSOR_LIFE_MS));
+    let binding = cursor_binding(caller, server, method_name);
+    caller
+        .runtime
+        .shared
+        .sealer
+        .seal(cursor, &binding, expires)
+        .map_err(|_no_randomness| Refusal::internal("no cursor could be made; try again"))
+}
+
+/// Opens a cursor that a client sends back.
+pub(crate) fn open_cursor(
+    caller: &Caller,
+    server: &str,
+    method_name: &str,
+    cursor: &str,
+) -> Option<String> {
+    let binding = cursor_binding(caller, server, method_name);
+    caller
+        .runtime
+        .shared
+        .sealer
+        .open(cursor, &binding, caller.runtime.clock.now())
+}
+
+fn render_missing(missing: &[Missing<'_>]) -> Vec<u8> {
+    let mut out = b"[".to_vec();
+    for (at, Missing { server, reason }) in missing.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        let mut entry = Object::new();
+        entry.set("server", quote(server.as_str()));
+        entry.set("reason", quote(reason));
+        entry.write(&mut out);
+    }
+    out.push(b']');
+    out
+}
+
+/// Tells the client in words which servers are missing, where the protocol lets us.
+fn tell_missing(caller: &Caller, missing: &[Missing<'_>]) {
+    let wants_log = match &caller.session {
+        Some(session) => session.log_level().is_some(),
+        None => caller.profile.log_level.is_some(),
+    };
+    if !wants_log {
+        return;
+    }
+    for Missing { server, reason } in missing {
+        let mut params = Object::new();
+        params.set("level", b"\"warning\"".as_slice());
+        params.set("logger", b"\"portcullis\"".as_slice());
+        params.set(
+            "data",
+            quote(&format!(
+                "server `{server}` is missing from the list: {reason}"
+            )),
+        );
+        caller.stream.notify(portcullis_mcp::encode_notification(
+            method::NOTIFICATIONS_MESSAGE,
+            Some(&params.to_vec()),
+        ));
+    }
+}

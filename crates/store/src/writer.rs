@@ -1,0 +1,326 @@
+//! The one thread that writes, and the queue before it.
+//!
+//! The writer takes everything that is queued and commits it in one transaction; while it does, the
+//! next group gathers. A lone record is committed at once. Completed calls do not wake it: they ride
+//! along with the next insert, or are written when it looks for them, which it does now and then
+//! while calls are open.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::calls::{CallEnd, CallId, CallStart, Open, Outcome};
+
+/// How soon the writer looks for completed calls after an insert; then after twice the time, and so
+/// on up to [`LOOK_MAX`], since a call that takes long is not worth a wake-up every moment.
+const LOOK_MIN: Duration = Duration::from_millis(50);
+
+/// How long a completed call waits at most; also the pause after a failed commit.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// How many ends are kept while the database refuses them; further ones are dropped and counted.
+const KEPT_ENDS_MAX: usize = 65_536;
+
+/// Why a record could not be made. Nothing may go on without it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The store was closed, or its thread has ended.
+    #[error("the store is closed; the gateway is shutting down")]
+    Closed,
+    /// `SQLite` refused the commit.
+    #[error("the record could not be committed; check that the disk is neither full nor failing")]
+    Write(#[source] Arc<rusqlite::Error>),
+}
+
+type Reply = oneshot::Sender<Result<(), RecordError>>;
+
+/// What somebody waits for.
+enum Urgent {
+    Insert {
+        id: i64,
+        start: Box<CallStart>,
+        end: Option<CallEnd>,
+        reply: Reply,
+    },
+    Flush {
+        reply: Reply,
+    },
+}
+
+#[derive(Default)]
+struct Queue {
+    urgent: Vec<Urgent>,
+    ends: Vec<(i64, CallEnd)>,
+    closing: bool,
+    parked: bool,
+    // INVARIANT: taken under the queue's lock, so that keys are queued, and committed, in order;
+    // the low-water mark relies on it.
+    last_id: i64,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    places: Semaphore,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. `last` is the largest key in the table.
+    pub(crate) fn start(connection: Connection, last: i64, waiting_max: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                last_id: last,
+                ..Queue::default()
+            }),
+            ready: Condvar::new(),
+            places: Semaphore::new(waiting_max.clamp(1, Semaphore::MAX_PERMITS)),
+        });
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || run(&theirs, &connection))?;
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    pub(crate) async fn insert(
+        &self,
+        start: CallStart,
+        end: Option<CallEnd>,
+    ) -> Result<CallId, RecordError> {
+        // Held until the commit: what waits is bounded, and those beyond it wait here.
+        let Ok(_place) = self.shared.places.acquire().await else {
+            return Err(RecordError::Closed);
+        };
+        let start = Box::new(start);
+        let mut id = 0;
+        self.submit(|queue, reply| {
+            queue.last_id = queue.last_id.saturating_add(1);
+            id = queue.last_id;
+            Urgent::Insert {
+                id,
+                start,
+                end,
+                reply,
+            }
+        })
+        .await?;
+        Ok(CallId(id))
+    }
+
+    pub(crate) fn finish(&self, id: CallId, end: CallEnd) {
+        self.shared.queue.lock().ends.push((id.0, end));
+    }
+
+    pub(crate) async fn flush(&self) -> Result<(), RecordError> {
+        self.submit(|_, reply| Urgent::Flush { reply }).await
+    }
+
+    pub(crate) async fn close(&self) {
+        let Some(thread) = self.stop() else { return };
+        if tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .is_err()
+        {
+            tracing::error!("the store's writer could not be awaited");
+        }
+    }
+
+    async fn submit(
+        &self,
+        make: impl FnOnce(&mut Queue, Reply) -> Urgent,
+    ) -> Result<(), RecordError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = self.shared.queue.lock();
+            if queue.closing {
+                return Err(RecordError::Closed);
+            }
+            let urgent = make(&mut queue, reply);
+            queue.urgent.push(urgent);
+            if queue.parked {
+                queue.parked = false;
+                self.shared.ready.notify_one();
+            }
+        }
+        // The sender is dropped without a word only when the thread has ended.
+        answer.await.unwrap_or(Err(RecordError::Closed))
+    }
+
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        self.shared.queue.lock().closing = true;
+        self.shared.ready.notify_one();
+        self.thread.lock().take()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(thread) = self.stop()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer ended by a panic");
+        }
+    }
+}
+
+/// Closes the door when the thread ends, however it ends: whoever waits is told.
+struct Door<'a>(&'a Shared);
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.closing = true;
+        queue.urgent.clear();
+        drop(queue);
+        self.0.places.close();
+    }
+}
+
+fn run(shared: &Shared, connection: &Connection) {
+    let door = Door(shared);
+    let mut open = Open::default();
+    let mut urgent = Vec::new();
+    let mut ends = Vec::new();
+    loop {
+        let closing = take(shared, open.any(), &mut urgent, &mut ends);
+        let idle = urgent.is_empty() && ends.is_empty();
+        if !idle || closing {
+            commit(
+                shared,
+                connection,
+                &mut open,
+                &mut urgent,
+                &mut ends,
+                closing,
+            );
+        }
+        if closing && idle {
+            break;
+        }
+    }
+    drop(door);
+}
+
+/// Waits for something to do and takes all of it. Tells whether the store is closing.
+///
+/// `open` tells that calls are open, so that ends may come; `ends` holds those that an earlier commit
+/// failed to write.
+fn take(
+    shared: &Shared,
+    open: bool,
+    urgent: &mut Vec<Urgent>,
+    ends: &mut Vec<(i64, CallEnd)>,
+) -> bool {
+    let mut queue = shared.queue.lock();
+    let mut pause = if ends.is_empty() { LOOK_MIN } else { LOOK_MAX };
+    while queue.urgent.is_empty() && !queue.closing {
+        queue.parked = true;
+        if open || !ends.is_empty() || !queue.ends.is_empty() {
+            if shared.ready.wait_for(&mut queue, pause).timed_out() {
+                if !ends.is_empty() || !queue.ends.is_empty() {
+                    break;
+                }
+                pause = pause.saturating_mul(2).min(LOOK_MAX);
+            }
+        } else {
+            shared.ready.wait(&mut queue);
+        }
+    }
+    queue.parked = false;
+    std::mem::swap(urgent, &mut queue.urgent);
+    ends.append(&mut queue.ends);
+    queue.closing
+}
+
+/// Writes one group and tells those who wait. Ends that could not be written stay for the next one.
+fn commit(
+    shared: &Shared,
+    connection: &Connection,
+    open: &mut Open,
+    urgent: &mut Vec<Urgent>,
+    ends: &mut Vec<(i64, CallEnd)>,
+    closing: bool,
+) {
+    let outcome = write(connection, open, urgent, ends, closing);
+    match &outcome {
+        Ok(()) => ends.clear(),
+        Err(error) => {
+            tracing::error!(error = %error, "the record could not be committed");
+            if !connection.is_autocommit()
+                && let Err(error) = connection.execute_batch("ROLLBACK")
+            {
+                tracing::error!(error = %error, "the record's transaction could not be rolled back");
+            }
+            if closing || ends.len() > KEPT_ENDS_MAX {
+                tracing::error!(count = ends.len(), "ends of calls are lost");
+                ends.clear();
+            }
+        }
+    }
+    let outcome = outcome.map_err(|error| RecordError::Write(Arc::new(error)));
+    let mut abandoned = Vec::new();
+    for item in urgent.drain(..) {
+        match item {
+            Urgent::Insert { id, end, reply, .. } => {
+                if outcome.is_err() {
+                    open.forget(id);
+                }
+                // The caller went away while the row was written: nobody else will end it.
+                if reply.send(outcome.clone()).is_err() && outcome.is_ok() && end.is_none() {
+                    abandoned.push((id, CallEnd::bare(Outcome::Abandoned)));
+                }
+            }
+            Urgent::Flush { reply } => {
+                if reply.send(outcome.clone()).is_err() {
+                    tracing::debug!("nobody waits for the flush any more");
+                }
+            }
+        }
+    }
+    if !abandoned.is_empty() {
+        shared.queue.lock().ends.append(&mut abandoned);
+    }
+}
+
+fn write(
+    connection: &Connection,
+    open: &mut Open,
+    urgent: &[Urgent],
+    ends: &[(i64, CallEnd)],
+    closing: bool,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    for item in urgent {
+        match item {
+            Urgent::Insert { id, start, end, .. } => {
+                open.insert(connection, *id, start, end.as_ref())?;
+            }
+            Urgent::Flush { .. } => {}
+        }
+    }
+    for (id, end) in ends {
+        open.finish(connection, *id, end)?;
+    }
+    open.mark(connection, closing)?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok(())
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}

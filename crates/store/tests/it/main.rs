@@ -1,0 +1,5 @@
+#![cfg(test)]
+//! The store through its public face.
+
+mod calls;
+mod faults;
