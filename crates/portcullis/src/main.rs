@@ -1,2 +1,53 @@
-//! The security gateway for the Model Context Protocol.
-fn main() {}
+//! The security gateway for the Model Context Protocol: commands, the configuration file, wiring.
+
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod demo;
+mod environment;
+mod logging;
+mod output;
+mod reload;
+mod shutdown;
+mod state;
+mod wiring;
+
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::environment::Environment;
+
+/// The hidden command that is one of the sample servers of `demo`.
+const DEMO_SERVER: &str = "__demo-server";
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    // A guard is this program too, and must be one before anything else has been started. The
+    // sample servers are no commands for people either.
+    match args.nth(1).as_deref().and_then(OsStr::to_str) {
+        Some(wiring::GUARD) => return portcullis_sandbox::guard_main(args),
+        Some(DEMO_SERVER) => return demo::server_main(args),
+        _ => {}
+    }
+    let Cli { command, log } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return commands::refuse(&error),
+    };
+    let environment = Environment::read();
+    let outcome = match &command {
+        Command::Demo(args) => demo::run(args, &log, &environment),
+        Command::Run(args) => commands::run::run(args, &log, &environment),
+        Command::Wrap(args) => commands::wrap::run(args, &log, &environment),
+        Command::Stdio(args) => commands::stdio::run(args, &log, &environment),
+        Command::Check(args) => commands::check::run(args, &environment),
+        Command::Completions(args) => commands::completions::run(args),
+    };
+    outcome.unwrap_or_else(|error| commands::failed(&error, &environment))
+}

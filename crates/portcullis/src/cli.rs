@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::LogFormat;
+use crate::demo;
+
+/// The security gateway for the Model Context Protocol.
+///
+/// Stands between MCP clients and MCP servers, checks every message in both directions, and keeps
+/// a record of every call.
+///
+/// Exit codes: 0 done, 1 the answer is no, 2 the request was wrong, 3 it could not be done.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, propagate_version = true, subcommand_required = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What is logged, and how.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// Least severe level logged (off, error, warn, info, debug, trace), or directives such as
+    /// `warn,portcullis_proxy=debug`.
+    #[arg(long = "log", value_name = "LEVEL", global = true, help_heading = "Logging")]
+    pub filter: Option<String>,
+    /// Form of a log line on standard error.
+    #[arg(long = "log-format", value_enum, global = true, help_heading = "Logging")]
+    pub format: Option<LogFormat>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows attacks on two sample servers, with the gateway and without it.
+    ///
+    /// Needs nothing but this program. Exits with 1 if an attack got through.
+    Demo(demo::Args),
+    /// Runs the gateway from a configuration file.
+    ///
+    /// Prints one line of JSON to standard output once it listens. Reads the configuration anew
+    /// when the file changes or at SIGHUP: a configuration with a mistake changes nothing. Ends at
+    /// SIGTERM or SIGINT after the requests in progress; a second signal ends it at once.
+    Run(Run),
+    /// Protects one local server, without a configuration.
+    ///
+    /// Is itself a server on standard input and output: put it before the server's command in an
+    /// MCP client's configuration.
+    Wrap(Wrap),
+    /// Serves one client on standard input and output, from a configuration file.
+    ///
+    /// For clients that start their servers themselves. Without `--server`, all servers are
+    /// served as one, with tools named `SERVER__TOOL`.
+    Stdio(Stdio),
+    /// Checks a configuration file and shows everything that is wrong in it.
+    ///
+    /// Exits with 0 if the file can be used, else with 2. Programs and files that this machine
+    /// lacks are warnings.
+    Check(Check),
+    /// Prints a script that completes this program's commands in a shell.
+    Completions(Completions),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// Configuration file [default: ./portcullis.toml, else
+    /// $XDG_CONFIG_HOME/portcullis/portcullis.toml]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub path: Option<PathBuf>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Address and port to listen on, instead of the configuration's; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// State directory, instead of the configuration's.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Options of `wrap`.
+#[derive(Debug, Args)]
+pub(crate) struct Wrap {
+    /// Name of the server in logs and in the record [default: made from the command]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Working directory of the server.
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// Environment variable of the server; may be given several times.
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Environment variable that the server may see as it is; may be given several times.
+    #[arg(long = "pass-env", value_name = "NAME")]
+    pub pass_env: Vec<String>,
+    /// State directory [default: one for each name beneath
+    /// $XDG_STATE_HOME/portcullis]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The server's program and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Options of `stdio`.
+#[derive(Debug, Args)]
+pub(crate) struct Stdio {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Serve this server alone, with its own names.
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// State directory, instead of the configuration's.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print the outcome as one line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[cfg(test)]
+mod tests;

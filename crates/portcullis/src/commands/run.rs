@@ -1,0 +1,182 @@
+//! `portcullis run`: the gateway.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use portcullis_proxy::{Gateway, Runtime};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::FAILED;
+use crate::cli;
+use crate::config::load::{Unusable, load};
+use crate::config::mistakes::Mistakes;
+use crate::config::{Config, LogLevel};
+use crate::environment::Environment;
+use crate::output;
+use crate::reload::{Cause, Watch};
+use crate::shutdown::Ending;
+use crate::state::{IfTaken, StateDirectory, default_directory};
+use crate::wiring::Wiring;
+
+/// Serves until a signal ends it.
+pub(crate) fn run(
+    args: &cli::Run,
+    log: &cli::Log,
+    environment: &Environment,
+) -> anyhow::Result<ExitCode> {
+    let path = super::config_path(args.config.path.as_deref(), environment)?;
+    let source = Source { path, args, environment };
+    let (config, warnings) = source.read()?;
+    super::start_logging(log, &config.log, LogLevel::Info, environment)?;
+    log_warnings(&warnings);
+    let directory = match &config.state.directory {
+        Some(directory) => directory.clone(),
+        None => default_directory(environment)?,
+    };
+    let state = StateDirectory::open(&directory, IfTaken::Refuse)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(&source, config, state));
+    // A signal that insisted left requests behind; they end here.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Where a configuration comes from, again and again.
+struct Source<'a> {
+    path: PathBuf,
+    args: &'a cli::Run,
+    environment: &'a Environment,
+}
+
+impl Source<'_> {
+    /// What the file says, and after it the arguments.
+    fn read(&self) -> Result<(Config, Mistakes), Unusable> {
+        let loaded = load(&self.path, self.environment, self.args.listen, |_, _| Vec::new())?;
+        let mut config = loaded.config;
+        if let Some(directory) = &self.args.state_dir {
+            config.state.directory = Some(directory.clone());
+        }
+        Ok((config, loaded.warnings))
+    }
+}
+
+async fn serve(source: &Source<'_>, config: Config, state: StateDirectory) -> anyhow::Result<ExitCode> {
+    let mut ending = Ending::listen().context("signals cannot be received")?;
+    let mut watch = Watch::start(&source.path).context("signals cannot be received")?;
+    let wiring = Wiring::open(&config, state, source.environment)?;
+    let runtime = wiring.build(&config, None)?;
+    let gateway = Gateway::bind(&config.listen, runtime).await?;
+    announce(&gateway, &config)?;
+    let mut current = Current { config, served: gateway.runtime() };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut stop = Some(stop);
+    let serving = gateway.serve(async {
+        stopped.await.ok();
+    });
+    tokio::pin!(serving);
+    let drained = loop {
+        tokio::select! {
+            drained = &mut serving => break drained,
+            signal = ending.next() => match stop.take() {
+                Some(stop) => {
+                    info!(signal, "ending after the requests in progress; a second signal ends at once");
+                    stop.send(()).ok();
+                }
+                None => {
+                    warn!(signal, "ended at once");
+                    return Ok(ExitCode::from(FAILED));
+                }
+            },
+            cause = watch.next(), if stop.is_some() => current.reload(cause, source, &wiring),
+        }
+    };
+    info!(in_progress = drained.in_progress, cut_off = drained.cut_off, "ended");
+    drop(current);
+    wiring.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells whoever started the gateway where it is.
+fn announce(gateway: &Gateway, config: &Config) -> anyhow::Result<()> {
+    let address = gateway.local_addr();
+    let scheme = if gateway.is_tls() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    let servers: Vec<&String> = config.servers.keys().collect();
+    info!(%url, servers = servers.len(), "listening");
+    let ready =
+        json!({ "event": "ready", "url": url, "pid": std::process::id(), "servers": servers });
+    Ok(output::print_json(&ready)?)
+}
+
+fn log_warnings(warnings: &Mistakes) {
+    for line in warnings.lines() {
+        warn!("{line}");
+    }
+}
+
+/// What serves clients at the moment.
+struct Current {
+    config: Config,
+    /// Where requests find the runtime that they begin with.
+    served: Arc<ArcSwap<Runtime>>,
+}
+
+impl Current {
+    /// Puts what the file says now into use as a whole, or changes nothing.
+    fn reload(&mut self, cause: Cause, source: &Source<'_>, wiring: &Wiring) {
+        match self.replace(cause, source, wiring) {
+            Ok(true) => info!(servers = self.config.servers.len(), "reloaded"),
+            Ok(false) => {}
+            Err(cause) => {
+                if let Some(Unusable::Mistakes(mistakes)) = cause.downcast_ref() {
+                    for line in mistakes.lines() {
+                        error!("{line}");
+                    }
+                }
+                error!("reload refused, the former configuration stays in use: {cause:#}");
+            }
+        }
+    }
+
+    /// Whether there was something to change.
+    fn replace(
+        &mut self,
+        cause: Cause,
+        source: &Source<'_>,
+        wiring: &Wiring,
+    ) -> anyhow::Result<bool> {
+        let (config, warnings) = source.read()?;
+        let same = serde_json::to_value(&config)? == serde_json::to_value(&self.config)?;
+        if same && cause == Cause::File {
+            return Ok(false);
+        }
+        if let Some(setting) = fixed(&config, &self.config) {
+            anyhow::bail!("`{setting}` changes only when the gateway is started anew");
+        }
+        log_warnings(&warnings);
+        let runtime = wiring.build(&config, Some(&self.served.load_full()))?;
+        self.served.store(runtime);
+        self.config = config;
+        Ok(true)
+    }
+}
+
+/// A setting that differs though it cannot change while the gateway runs.
+fn fixed(new: &Config, old: &Config) -> Option<&'static str> {
+    let paths = |config: &Config| {
+        config.listen.tls.as_ref().map(|tls| (tls.certificate.clone(), tls.key.clone()))
+    };
+    let differs = [
+        (new.listen.address != old.listen.address, "listen.address"),
+        (paths(new) != paths(old), "listen.tls"),
+        (new.state != old.state, "state"),
+        (new.record != old.record, "record"),
+        (new.log != old.log, "log"),
+    ];
+    differs.into_iter().find(|(differs, _)| *differs).map(|(_, setting)| setting)
+}

@@ -1,0 +1,94 @@
+//! Puts the crates together: everything that a gateway is built on, and a gateway from it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use portcullis_egress::Egress;
+use portcullis_pipeline::Pipeline;
+use portcullis_proxy::{BuildError, Clock, Parts, Runtime};
+use portcullis_sandbox::Sandbox;
+use portcullis_store::{Durability, Store};
+
+use crate::config::{self, Config};
+use crate::environment::Environment;
+use crate::state::StateDirectory;
+
+/// The hidden command that guards a local server; see [`portcullis_sandbox::guard_main`].
+pub(crate) const GUARD: &str = "__guard";
+
+/// The database's name in the state directory.
+const DATABASE: &str = "portcullis.db";
+
+/// What outlives a reload.
+#[derive(Debug)]
+pub(crate) struct Wiring {
+    store: Store,
+    egress: Egress,
+    sandbox: Sandbox,
+    environment: Environment,
+    /// Last, so that it is given up when nothing uses it any more.
+    _state: StateDirectory,
+}
+
+impl Wiring {
+    /// Opens the database in `state`, and everything else that does not change with the servers.
+    pub(crate) fn open(
+        config: &Config,
+        state: StateDirectory,
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
+        let settings = portcullis_store::Settings {
+            durability: match config.record.durability {
+                config::Durability::Process => Durability::Process,
+                config::Durability::Power => Durability::Power,
+            },
+            ..portcullis_store::Settings::default()
+        };
+        Ok(Self {
+            store: Store::open(&state.path().join(DATABASE), settings)?,
+            egress: Egress::new(&portcullis_egress::Settings::default())?,
+            sandbox: Sandbox::new(vec![own_binary()?, OsString::from(GUARD)]),
+            environment: environment.clone(),
+            _state: state,
+        })
+    }
+
+    /// Builds what serves clients by `config`. What `previous` holds for them goes on.
+    pub(crate) fn build(
+        &self,
+        config: &Config,
+        previous: Option<&Runtime>,
+    ) -> Result<Arc<Runtime>, BuildError> {
+        let limits = &config.limits;
+        let settings = portcullis_pipeline::Settings {
+            params_bytes_max: limits.request_bytes_max.get(),
+            result_bytes_max: limits.response_bytes_max.get(),
+            ..portcullis_pipeline::Settings::default()
+        };
+        let parts = Parts {
+            pipeline: Arc::new(Pipeline::new(settings, self.store.clone())),
+            egress: self.egress.clone(),
+            sandbox: self.sandbox.clone(),
+            clock: Clock::new(crate::clock::now_ms),
+            environment: self.environment.text(),
+        };
+        Runtime::build(&config.proxy(), parts, previous).map(Arc::new)
+    }
+
+    /// Writes what is left to be recorded, and gives the state directory up.
+    pub(crate) async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+/// This program, so that it can be executed again. On Linux by the kernel's own link, which is
+/// right even after an upgrade has replaced the file.
+fn own_binary() -> anyhow::Result<OsString> {
+    if cfg!(target_os = "linux") {
+        return Ok(OsString::from("/proc/self/exe"));
+    }
+    let path = std::env::current_exe().map(PathBuf::into_os_string);
+    path.context("the path of this program cannot be found out")
+}

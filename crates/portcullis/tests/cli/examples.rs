@@ -1,0 +1,23 @@
+//! Every example configuration can be used.
+
+use crate::place::Place;
+
+#[test]
+fn every_example_is_good() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        seen += 1;
+        let place = Place::with(&std::fs::read_to_string(&path).unwrap())
+            .var("PORTCULLIS_CI_TOKEN", "ci-0123456789abcdef0123456789abcdef")
+            .var("TRACKER_TOKEN", "tracker");
+        place.write("tokens/alice", "alice-0123456789abcdef0123456789abcdef\n");
+        let ran = place.run(&["check"]);
+        assert_eq!(ran.code, Some(0), "{}: {}", path.display(), ran.stderr);
+    }
+    assert!(seen >= 3, "{seen} examples");
+}

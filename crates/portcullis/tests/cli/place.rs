@@ -1,0 +1,84 @@
+//! A directory of its own for each test, and the binary run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A directory that is working directory and home of the binary.
+pub(crate) struct Place {
+    directory: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// What the binary printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// A place whose `portcullis.toml` says `config`.
+    pub(crate) fn with(config: &str) -> Self {
+        let place = Self::new();
+        place.write("portcullis.toml", config);
+        place
+    }
+
+    /// The same with a variable in the environment, which is empty otherwise.
+    pub(crate) fn var(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The binary with `args`, ready to start.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "the test starts the binary itself")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.path())
+            .env("COLUMNS", "100")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary with `args` to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        let output = self.command(args).output().unwrap();
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What `check` says of the file: the drawing, the verdict and the exit code.
+    pub(crate) fn check(&self) -> String {
+        let Ran { code, stdout, stderr } = self.run(&["check", "--config", "portcullis.toml"]);
+        assert!(!stderr.contains('\u{1b}'), "no colours but on a terminal");
+        let code = code.unwrap();
+        let stderr: String = stderr.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        format!("{stderr}{stdout}exit code {code}")
+    }
+}

@@ -1,0 +1,237 @@
+//! The official conformance suite, through the gateway.
+//!
+//! The suite drives the gateway as its server, with a fixture of our own behind it; in
+//! [`client`], the suite is the server and the gateway its client. Expected counts and exceptions
+//! are in [`expected`], the reading of results in [`results`].
+
+pub(crate) mod client;
+mod expected;
+mod results;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{Command, Log};
+use crate::gateway;
+use crate::service::Service;
+use crate::step::{Outcome, Step};
+use crate::tools::Npm;
+use crate::workspace::Workspace;
+
+/// Longest time for one run of the suite.
+const RUN_MAX: Duration = Duration::from_mins(8);
+
+/// How the gateway reaches the fixture.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Upstream {
+    /// By HTTP.
+    Http,
+    /// As a process of its own.
+    Stdio,
+    /// Not at all: the suite talks to the fixture.
+    Direct,
+}
+
+/// The revisions of which the suite asks.
+#[derive(Clone, Copy)]
+pub(crate) enum Revision {
+    V2025_06_18,
+    V2025_11_25,
+    V2026_07_28,
+}
+
+impl Revision {
+    const ALL: [Self; 3] = [Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
+
+    /// The revision as the protocol writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V2025_06_18 => "2025-06-18",
+            Self::V2025_11_25 => "2025-11-25",
+            Self::V2026_07_28 => "2026-07-28",
+        }
+    }
+
+    /// What selects its scenarios; the oldest has no frozen list of requirements.
+    fn selection(self) -> Vec<&'static str> {
+        match self {
+            Self::V2025_06_18 => vec!["--suite", "all", "--spec-version", self.name()],
+            Self::V2025_11_25 | Self::V2026_07_28 => vec!["--requirements", self.name()],
+        }
+    }
+}
+
+/// One run of the suite against a server.
+struct Run {
+    name: String,
+    revision: Revision,
+    upstream: Upstream,
+    /// The eras that the fixture speaks: `both`, `legacy` or `modern`.
+    fixture_eras: &'static str,
+    /// The era that the gateway's configuration names.
+    era: &'static str,
+}
+
+/// A step for each run.
+pub(crate) fn steps() -> Vec<Step> {
+    let mut runs = Vec::new();
+    for (way, upstream) in [("http", Upstream::Http), ("stdio", Upstream::Stdio)] {
+        for revision in Revision::ALL {
+            let name = format!("conformance-{way}-{}", revision.name());
+            runs.push(Run {
+                name,
+                revision,
+                upstream,
+                fixture_eras: "both",
+                era: "auto",
+            });
+        }
+    }
+    let bridge = |name: &str, revision, fixture_eras, era| Run {
+        name: format!("conformance-{name}"),
+        revision,
+        upstream: Upstream::Http,
+        fixture_eras,
+        era,
+    };
+    runs.push(bridge("bridge-a", Revision::V2026_07_28, "legacy", "auto"));
+    runs.push(bridge(
+        "bridge-b",
+        Revision::V2025_11_25,
+        "modern",
+        "modern",
+    ));
+    for revision in Revision::ALL {
+        let name = format!("baseline-conformance-{}", revision.name());
+        runs.push(Run {
+            name,
+            revision,
+            upstream: Upstream::Direct,
+            fixture_eras: "both",
+            era: "auto",
+        });
+    }
+
+    let mut steps: Vec<Step> = runs.into_iter().map(Run::into_step).collect();
+    steps.push(client::step());
+    steps.push(client::baseline());
+    steps
+}
+
+impl Run {
+    fn into_step(self) -> Step {
+        let about = match (self.upstream, self.fixture_eras) {
+            (Upstream::Direct, _) => "the fixture itself, without the gateway",
+            (_, "legacy") => "a modern client reaches a legacy server",
+            (_, "modern") => "a legacy client reaches a modern server",
+            (Upstream::Http, _) => "the official suite, with a server reached by HTTP",
+            (Upstream::Stdio, _) => "the official suite, with a local server",
+        };
+        Step::new(self.name.clone(), about, move |workspace, log| {
+            self.work(workspace, log)
+        })
+    }
+
+    fn work(&self, workspace: &Workspace, log: &mut Log) -> Result<Outcome> {
+        let npm = Npm::install(workspace, log)?;
+        let dir = fresh_dir(workspace, &self.name)?;
+
+        // Dropped in the order gateway, fixture.
+        let fixture = match self.upstream {
+            Upstream::Http | Upstream::Direct => Some(self.start_fixture(workspace, log)?),
+            Upstream::Stdio => None,
+        };
+        let (url, gateway) = match (&fixture, self.upstream) {
+            (Some(fixture), Upstream::Direct) => (fixture.url.clone(), None),
+            (fixture, _) => {
+                let reached = match fixture {
+                    Some(fixture) => format!("url = {}", gateway::quoted(fixture.url.as_str())),
+                    None => self.stdio_fixture(workspace)?,
+                };
+                let config = format!("[servers.fixture]\n{reached}\nera = \"{}\"\n", self.era);
+                let gateway = gateway::start(workspace, log, &dir, &config)?;
+                (gateway::server_url(&gateway, "fixture"), Some(gateway))
+            }
+        };
+
+        let out = dir.join("results");
+        // The verdict is read from the results, since the suite's own ignores unscored scenarios.
+        suite(&npm)
+            .args(["server", "--url", &url])
+            .args(self.revision.selection())
+            .arg("--output-dir")
+            .arg(&out)
+            .status(log)?;
+        let outcome = results::judge(
+            &self.name,
+            &out,
+            expected::scenarios(self.upstream, self.revision),
+            log,
+        );
+        if let Some(gateway) = gateway {
+            gateway.stop().context("the gateway after the suite")?;
+        }
+        outcome
+    }
+
+    fn start_fixture(&self, workspace: &Workspace, log: &mut Log) -> Result<Service> {
+        let command = Command::new(binary(workspace, "conformance-server")?).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--eras",
+            self.fixture_eras,
+        ]);
+        Service::start(command, log, |line| {
+            line.strip_prefix("listening ").map(str::to_owned)
+        })
+        .context("the fixture server")
+    }
+
+    fn stdio_fixture(&self, workspace: &Workspace) -> Result<String> {
+        let program = binary(workspace, "conformance-server")?;
+        let words = [
+            program.to_string_lossy().as_ref(),
+            "--stdio",
+            "--eras",
+            self.fixture_eras,
+        ]
+        .map(gateway::quoted)
+        .join(", ");
+        Ok(format!("command = [{words}]"))
+    }
+}
+
+/// The suite's command.
+fn suite(npm: &Npm) -> Command {
+    Command::new(&npm.node)
+        .arg(
+            npm.dir
+                .join("node_modules/@modelcontextprotocol/conformance/dist/index.js"),
+        )
+        .env("PATH", npm.path())
+        .within(RUN_MAX)
+}
+
+fn binary(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let path = workspace.binary(name);
+    if !path.exists() {
+        bail!(
+            "`{}` is missing; run the step `build` first",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+fn fresh_dir(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let dir = workspace.target("xtask").join(name);
+    if dir.exists() {
+        fs::remove_dir_all(&dir)
+            .with_context(|| format!("`{}` can't be removed", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("`{}` can't be made", dir.display()))?;
+    Ok(dir)
+}

@@ -1,0 +1,149 @@
+//! The suite as server, the gateway as its client.
+//!
+//! The suite starts a client of our choice for each scenario. That client is this program again, as
+//! a [`shim`]: it starts a gateway with the scenario's server behind it, then the conformance client
+//! in front of it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{Command, Log};
+use crate::conformance::{Revision, binary, fresh_dir, results, suite};
+use crate::gateway;
+use crate::step::{Outcome, Step};
+use crate::tools::Npm;
+use crate::workspace::Workspace;
+
+/// The scenarios without authorization, by the revision they run at.
+const SCENARIOS: &[(Revision, &[&str])] = &[
+    (
+        Revision::V2025_11_25,
+        &[
+            "initialize",
+            "tools_call",
+            "elicitation-sep1034-client-defaults",
+            "sse-retry",
+            "json-schema-2020-12-preservation",
+        ],
+    ),
+    (
+        Revision::V2026_07_28,
+        &[
+            "tools_call",
+            "request-metadata",
+            "sep-2322-client-request-state",
+            "http-standard-headers",
+            "http-custom-headers",
+            "http-invalid-tool-headers",
+            "json-schema-ref-no-deref",
+            "json-schema-2020-12-preservation",
+        ],
+    ),
+];
+
+/// Longest time for one scenario.
+const SCENARIO_MAX: Duration = Duration::from_mins(2);
+
+/// The step.
+pub(crate) fn step() -> Step {
+    Step::new(
+        "conformance-client",
+        "the official suite's client scenarios, with the gateway as the client",
+        |workspace, log| {
+            let program = std::env::current_exe().context("this program's own path is unknown")?;
+            work(
+                workspace,
+                log,
+                "conformance-client",
+                &format!("{} conformance-shim", program.display()),
+            )
+        },
+    )
+}
+
+/// The same scenarios with the conformance client alone.
+pub(crate) fn baseline() -> Step {
+    Step::new(
+        "baseline-conformance-client",
+        "the conformance client itself, without the gateway",
+        |workspace, log| {
+            let program = binary(workspace, "conformance-client")?;
+            work(
+                workspace,
+                log,
+                "baseline-conformance-client",
+                &program.display().to_string(),
+            )
+        },
+    )
+}
+
+fn work(workspace: &Workspace, log: &mut Log, name: &str, command: &str) -> Result<Outcome> {
+    let npm = Npm::install(workspace, log)?;
+    let dir = fresh_dir(workspace, name)?;
+    let (mut ran, mut faults) = (0, Vec::new());
+    for (revision, scenarios) in SCENARIOS {
+        for scenario in *scenarios {
+            let out = dir.join(revision.name()).join(scenario);
+            let status = suite(&npm)
+                .args([
+                    "client",
+                    "--command",
+                    command,
+                    "--scenario",
+                    scenario,
+                    "--timeout",
+                    "60000",
+                ])
+                .args(["--spec-version", revision.name(), "--output-dir"])
+                .arg(&out)
+                .within(SCENARIO_MAX)
+                .status(log)?;
+            ran += 1;
+            // The suite also fails a client that ends badly.
+            let judged = results::judge(&format!("{name}-{}", revision.name()), &out, 1, log);
+            if let Err(error) = judged {
+                faults.push(format!("{scenario} at {}: {error:#}", revision.name()));
+            } else if !status.success() {
+                faults.push(format!(
+                    "{scenario} at {}: the suite: {status}",
+                    revision.name()
+                ));
+            }
+        }
+    }
+    if faults.is_empty() {
+        return Ok(Outcome::Passed(format!("{ran} scenarios")));
+    }
+    for fault in &faults {
+        log.note(fault)?;
+    }
+    bail!("{} of {ran} scenarios: {}", faults.len(), faults.join("; "))
+}
+
+/// Starts the gateway in front of `server_url` and the conformance client in front of the gateway;
+/// ends as the client ends.
+pub(crate) fn shim(server_url: &str) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let dir = fresh_dir(
+        &workspace,
+        &format!("conformance-client/shim-{}", std::process::id()),
+    )?;
+    let mut log = Log::create(dir.join("log"))?;
+    let config = format!(
+        "[servers.scenario]\nurl = {}\n",
+        gateway::quoted(server_url)
+    );
+    let gateway = gateway::start(&workspace, &mut log, &dir, &config)?;
+    let status = Command::new(binary(&workspace, "conformance-client")?)
+        .arg(gateway::server_url(&gateway, "scenario"))
+        .within(SCENARIO_MAX)
+        .status(&mut log)?;
+    gateway.stop()?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
+}

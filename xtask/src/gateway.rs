@@ -1,0 +1,67 @@
+//! Starts the gateway with a configuration of a step's own.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::command::{Command, Log};
+use crate::service::Service;
+use crate::workspace::Workspace;
+
+/// Starts `portcullis run` on a free loopback port, with `config` and an empty state directory beneath `dir`.
+pub(crate) fn start(
+    workspace: &Workspace,
+    log: &mut Log,
+    dir: &Path,
+    config: &str,
+) -> Result<Service> {
+    let file = write_config(dir, config)?;
+    let state = dir.join("state");
+    if state.exists() {
+        fs::remove_dir_all(&state)
+            .with_context(|| format!("`{}` can't be removed", state.display()))?;
+    }
+    let command = Command::new(program(workspace)?)
+        .args(["run", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&file)
+        .arg("--state-dir")
+        .arg(&state);
+    Service::start(command, log, |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        (line.get("event")?.as_str()? == "ready")
+            .then(|| line.get("url")?.as_str().map(str::to_owned))?
+    })
+    .context("the gateway")
+}
+
+/// Writes a configuration file beneath `dir`.
+pub(crate) fn write_config(dir: &Path, config: &str) -> Result<std::path::PathBuf> {
+    fs::create_dir_all(dir).with_context(|| format!("`{}` can't be made", dir.display()))?;
+    let file = dir.join("portcullis.toml");
+    fs::write(&file, config).with_context(|| format!("`{}` can't be written", file.display()))?;
+    Ok(file)
+}
+
+/// The gateway's binary.
+pub(crate) fn program(workspace: &Workspace) -> Result<std::path::PathBuf> {
+    let program = workspace.binary("portcullis");
+    if !program.exists() {
+        bail!(
+            "`{}` is missing; run the step `build` first",
+            program.display()
+        );
+    }
+    Ok(program)
+}
+
+/// The URL that exposes one server under its own names.
+pub(crate) fn server_url(gateway: &Service, server: &str) -> String {
+    format!("{}/servers/{server}/mcp", gateway.url)
+}
+
+/// A text as TOML writes it; its basic strings have JSON's escapes.
+pub(crate) fn quoted(text: impl Into<Value>) -> String {
+    text.into().to_string()
+}
