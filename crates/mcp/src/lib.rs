@@ -1,13 +1,14 @@
 //! Protocol messages, names and codecs of the Model Context Protocol.
 //!
 //! Everything here is a pure function of bytes: no socket, no clock, no policy. Bytes enter through
-//! [`decode`], which makes one strict pass over them ([`scan`](scan::scan)) and then reads the
+//! [`decode`](decode()), which makes one strict pass over them ([`scan`](scan::scan)) and then reads the
 //! JSON-RPC envelope without copying; what was accepted may be forwarded as it is, because every
 //! JSON parser reads it the same way. What a check changed is written anew through [`Object`].
 //!
 //! Left to others: which method is allowed, which revision is negotiated, how bytes travel.
 
 pub mod code;
+pub mod decode;
 pub mod header;
 pub mod message;
 pub mod meta;
@@ -19,13 +20,14 @@ pub mod sse;
 mod text;
 pub mod version;
 
+pub use decode::{DecodeError, DecodeFault, decode};
 pub use header::{
     HeaderKind, InvalidAnnotation, ParamHeader, decode_value, encode_value, param_agrees,
     param_headers, param_value,
 };
 pub use message::{
-    DecodeError, DecodeFault, Id, Message, Notification, Outcome, Request, Response, RpcError,
-    decode, encode_error, encode_notification, encode_request, encode_result,
+    Id, Message, Notification, Outcome, Request, Response, RpcError, encode_error,
+    encode_notification, encode_request, encode_result,
 };
 pub use name::{
     InvalidServerName, ServerName, federated_name, federated_uri, split_federated,

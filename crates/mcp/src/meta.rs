@@ -38,3 +38,6 @@ pub fn is_reserved(key: &str) -> bool {
         Some("modelcontextprotocol" | "mcp")
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,3 +130,6 @@ pub fn is_input_request(method: &str) -> bool {
         SAMPLING_CREATE_MESSAGE | ELICITATION_CREATE | ROOTS_LIST
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,10 +22,7 @@ pub(crate) const INPUTS_MAX: usize = 100;
 const SUBSCRIPTIONS_MAX: usize = 1000;
 
 /// Admits a request, and gives its params.
-pub(crate) fn check<'a>(
-    request: &'a Request,
-    settings: &Settings,
-) -> Result<Object<'a>, Denial> {
+pub(crate) fn check<'a>(request: &'a Request, settings: &Settings) -> Result<Object<'a>, Denial> {
     if !is_served(&request.method, request.era_server, settings) {
         return Err(Denial::MethodNotAllowed);
     }
@@ -39,7 +36,10 @@ pub(crate) fn check<'a>(
     if let Some(responses) = object(&params, "inputResponses")?
         && responses.len() > INPUTS_MAX
     {
-        return Err(Denial::TooLarge { member: "inputResponses", max: INPUTS_MAX });
+        return Err(Denial::TooLarge {
+            member: "inputResponses",
+            max: INPUTS_MAX,
+        });
     }
     object(&params, "_meta")?;
     check_method(request, &params)?;
@@ -72,13 +72,22 @@ pub(crate) fn check_notification(
     let Some(params) = params else { return Ok(()) };
     let max = settings.notification_bytes_max;
     if params.len() > max {
-        return Err(Denial::AskTooLarge { member: "params", max });
+        return Err(Denial::AskTooLarge {
+            member: "params",
+            max,
+        });
     }
     let Some(params) = Object::parse(params) else {
         return Err(Denial::MalformedAsk { member: "params" });
     };
-    if params.get("uri").is_some_and(|uri| uri.len() > URI_BYTES_MAX) {
-        return Err(Denial::AskTooLarge { member: "uri", max: URI_BYTES_MAX });
+    if params
+        .get("uri")
+        .is_some_and(|uri| uri.len() > URI_BYTES_MAX)
+    {
+        return Err(Denial::AskTooLarge {
+            member: "uri",
+            max: URI_BYTES_MAX,
+        });
     }
     Ok(())
 }
@@ -124,13 +133,21 @@ fn is_served(name: &str, era: Era, settings: &Settings) -> bool {
 }
 
 fn is_extension(name: &str, settings: &Settings) -> bool {
-    settings.extension_methods.iter().any(|prefix| !prefix.is_empty() && name.starts_with(&**prefix))
+    settings
+        .extension_methods
+        .iter()
+        .any(|prefix| !prefix.is_empty() && name.starts_with(&**prefix))
 }
 
 fn parse(params: Option<&[u8]>, max: usize) -> Result<Object<'_>, Denial> {
-    let Some(params) = params else { return Ok(Object::new()) };
+    let Some(params) = params else {
+        return Ok(Object::new());
+    };
     if params.len() > max {
-        return Err(Denial::TooLarge { member: "params", max });
+        return Err(Denial::TooLarge {
+            member: "params",
+            max,
+        });
     }
     Object::parse(params).ok_or(Denial::MalformedParams { member: "params" })
 }
@@ -145,7 +162,12 @@ fn check_target(request: &Request, params: &Object<'_>) -> Result<(), Denial> {
     let Some(text) = params.get_str(member) else {
         return Err(Denial::MalformedParams { member });
     };
-    if text.is_empty() || request.target.as_deref().is_some_and(|target| target != text) {
+    if text.is_empty()
+        || request
+            .target
+            .as_deref()
+            .is_some_and(|target| target != text)
+    {
         return Err(Denial::MalformedParams { member });
     }
     if &*request.method == method::TOOLS_CALL {
@@ -161,9 +183,19 @@ fn check_method(request: &Request, params: &Object<'_>) -> Result<(), Denial> {
     match &*request.method {
         method::TOOLS_CALL => object(params, "arguments").map(drop),
         method::PROMPTS_GET => {
-            let Some(arguments) = object(params, "arguments")? else { return Ok(()) };
-            let texts = arguments.iter().all(|(_, value)| value.first() == Some(&b'"'));
-            if texts { Ok(()) } else { Err(Denial::MalformedParams { member: "arguments" }) }
+            let Some(arguments) = object(params, "arguments")? else {
+                return Ok(());
+            };
+            let texts = arguments
+                .iter()
+                .all(|(_, value)| value.first() == Some(&b'"'));
+            if texts {
+                Ok(())
+            } else {
+                Err(Denial::MalformedParams {
+                    member: "arguments",
+                })
+            }
         }
         method::COMPLETION_COMPLETE => {
             for member in ["ref", "argument"] {
@@ -174,19 +206,29 @@ fn check_method(request: &Request, params: &Object<'_>) -> Result<(), Denial> {
             Ok(())
         }
         method::SUBSCRIPTIONS_LISTEN => {
-            let Some(filter) = object(params, "notifications")? else { return Ok(()) };
+            let Some(filter) = object(params, "notifications")? else {
+                return Ok(());
+            };
             let member = "resourceSubscriptions";
-            let Some(uris) = filter.get(member) else { return Ok(()) };
+            let Some(uris) = filter.get(member) else {
+                return Ok(());
+            };
             let uris = elements(uris).ok_or(Denial::MalformedParams { member })?;
             if uris.len() > SUBSCRIPTIONS_MAX {
-                return Err(Denial::TooLarge { member, max: SUBSCRIPTIONS_MAX });
+                return Err(Denial::TooLarge {
+                    member,
+                    max: SUBSCRIPTIONS_MAX,
+                });
             }
             for uri in uris {
                 if uri.first() != Some(&b'"') {
                     return Err(Denial::MalformedParams { member });
                 }
                 if uri.len() > URI_BYTES_MAX {
-                    return Err(Denial::TooLarge { member, max: URI_BYTES_MAX });
+                    return Err(Denial::TooLarge {
+                        member,
+                        max: URI_BYTES_MAX,
+                    });
                 }
             }
             Ok(())
@@ -197,7 +239,9 @@ fn check_method(request: &Request, params: &Object<'_>) -> Result<(), Denial> {
 
 /// A member that is a string of bounded length, when it is there.
 fn text(params: &Object<'_>, member: &'static str, max: usize) -> Result<(), Denial> {
-    let Some(value) = params.get(member) else { return Ok(()) };
+    let Some(value) = params.get(member) else {
+        return Ok(());
+    };
     if value.first() != Some(&b'"') {
         return Err(Denial::MalformedParams { member });
     }
@@ -211,8 +255,11 @@ fn text(params: &Object<'_>, member: &'static str, max: usize) -> Result<(), Den
 fn object<'o>(params: &'o Object<'_>, member: &'static str) -> Result<Option<Object<'o>>, Denial> {
     match params.get(member) {
         None => Ok(None),
-        Some(value) => Object::parse(value).map(Some).ok_or(Denial::MalformedParams { member }),
+        Some(value) => Object::parse(value)
+            .map(Some)
+            .ok_or(Denial::MalformedParams { member }),
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

@@ -37,17 +37,54 @@ pub struct Ask {
 
 /// Words of a field's name, title or format that stand for a secret: each alone, or two in a row.
 const SECRET_WORDS: &[&str] = &[
-    "password", "passwords", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets", "token",
-    "apikey", "credential", "credentials", "cvv", "cvv2", "cvc", "cvc2", "ssn", "otp", "totp", "iban",
-    "api key", "access key", "private key", "secret key", "signing key", "encryption key", "ssh key",
-    "credit card", "debit card", "card number", "card no", "security code", "social security",
-    "auth code", "verification code", "recovery code", "backup code", "seed phrase",
-    "recovery phrase", "pin code", "bank account", "account number",
+    "password",
+    "passwords",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "passcode",
+    "secret",
+    "secrets",
+    "token",
+    "apikey",
+    "credential",
+    "credentials",
+    "cvv",
+    "cvv2",
+    "cvc",
+    "cvc2",
+    "ssn",
+    "otp",
+    "totp",
+    "iban",
+    "api key",
+    "access key",
+    "private key",
+    "secret key",
+    "signing key",
+    "encryption key",
+    "ssh key",
+    "credit card",
+    "debit card",
+    "card number",
+    "card no",
+    "security code",
+    "social security",
+    "auth code",
+    "verification code",
+    "recovery code",
+    "backup code",
+    "seed phrase",
+    "recovery phrase",
+    "pin code",
+    "bank account",
+    "account number",
 ];
 
 /// Words that make a harmless one of the word before them: `token count`, `secret name`.
-const HARMLESS_AFTER: &[&str] =
-    &["count", "limit", "budget", "name", "names", "id", "type", "policy", "length", "expiry", "ttl"];
+const HARMLESS_AFTER: &[&str] = &[
+    "count", "limit", "budget", "name", "names", "id", "type", "policy", "length", "expiry", "ttl",
+];
 
 pub(crate) fn check(ask: &Ask, settings: &Settings) -> Result<(), Denial> {
     check_parts(&ask.method, ask.params.as_deref(), settings)
@@ -62,7 +99,10 @@ pub(crate) fn check_parts(
     let params = params.unwrap_or(b"{}");
     let max = settings.ask_bytes_max;
     if params.len() > max {
-        return Err(Denial::AskTooLarge { member: "params", max });
+        return Err(Denial::AskTooLarge {
+            member: "params",
+            max,
+        });
     }
     let params = Object::parse(params).ok_or(Denial::MalformedAsk { member: "params" })?;
     match name {
@@ -70,7 +110,9 @@ pub(crate) fn check_parts(
         method::ELICITATION_CREATE => elicitation(&params),
         method::ROOTS_LIST | method::PING => Ok(()),
         // Tasks of 2025-11-25 that the client hosts.
-        method::TASKS_GET | method::TASKS_RESULT | method::TASKS_CANCEL | method::TASKS_LIST => Ok(()),
+        method::TASKS_GET | method::TASKS_RESULT | method::TASKS_CANCEL | method::TASKS_LIST => {
+            Ok(())
+        }
         _ => Err(Denial::MethodNotAllowed),
     }
 }
@@ -92,20 +134,26 @@ pub(crate) fn check_answer(
             if !matches!(action.as_deref(), Some("accept" | "decline" | "cancel")) {
                 return Err(malformed("action"));
             }
-            if object.get("content").is_some_and(|it| !portcullis_mcp::is_object(it)) {
+            if object
+                .get("content")
+                .is_some_and(|it| !portcullis_mcp::is_object(it))
+            {
                 return Err(malformed("content"));
             }
         }
         method::ROOTS_LIST => {
-            let roots = object.get("roots").and_then(elements).ok_or(malformed("roots"))?;
+            let roots = object
+                .get("roots")
+                .and_then(elements)
+                .ok_or(malformed("roots"))?;
             if roots.len() > ENTRIES_MAX {
                 return Err(malformed("roots"));
             }
         }
-        method::SAMPLING_CREATE_MESSAGE => {
-            if object.get_str("role").is_none() || !object.contains("content") {
-                return Err(malformed("content"));
-            }
+        method::SAMPLING_CREATE_MESSAGE
+            if object.get_str("role").is_none() || !object.contains("content") =>
+        {
+            return Err(malformed("content"));
         }
         _ => {}
     }
@@ -115,9 +163,15 @@ pub(crate) fn check_answer(
 
 fn sampling(params: &Object<'_>) -> Result<(), Denial> {
     let member = "messages";
-    let messages = params.get(member).and_then(elements).ok_or(Denial::MalformedAsk { member })?;
+    let messages = params
+        .get(member)
+        .and_then(elements)
+        .ok_or(Denial::MalformedAsk { member })?;
     if messages.len() > ENTRIES_MAX {
-        return Err(Denial::AskTooLarge { member, max: ENTRIES_MAX });
+        return Err(Denial::AskTooLarge {
+            member,
+            max: ENTRIES_MAX,
+        });
     }
     Ok(())
 }
@@ -142,20 +196,33 @@ fn form(params: &Object<'_>) -> Result<(), Denial> {
         return Err(Denial::MalformedAsk { member: "url" });
     }
     let member = "requestedSchema";
-    let schema = params.get(member).and_then(Object::parse).ok_or(Denial::MalformedAsk { member })?;
+    let schema = params
+        .get(member)
+        .and_then(Object::parse)
+        .ok_or(Denial::MalformedAsk { member })?;
     let Some(properties) = schema.get("properties") else {
-        return Err(Denial::MalformedAsk { member: "properties" });
+        return Err(Denial::MalformedAsk {
+            member: "properties",
+        });
     };
-    let properties =
-        Object::parse(properties).ok_or(Denial::MalformedAsk { member: "properties" })?;
+    let properties = Object::parse(properties).ok_or(Denial::MalformedAsk {
+        member: "properties",
+    })?;
     if properties.len() > ENTRIES_MAX {
-        return Err(Denial::AskTooLarge { member: "properties", max: ENTRIES_MAX });
+        return Err(Denial::AskTooLarge {
+            member: "properties",
+            max: ENTRIES_MAX,
+        });
     }
     for (name, field) in properties.iter() {
-        let field = Object::parse(field).ok_or(Denial::MalformedAsk { member: "properties" })?;
+        let field = Object::parse(field).ok_or(Denial::MalformedAsk {
+            member: "properties",
+        })?;
         // Forms are flat; a nested object could hide a field.
         if field.contains("properties") {
-            return Err(Denial::MalformedAsk { member: "properties" });
+            return Err(Denial::MalformedAsk {
+                member: "properties",
+            });
         }
         // A yes or no gives no secret away: `remember_password`.
         if field.get_str("type").as_deref() == Some("boolean") {
@@ -163,7 +230,10 @@ fn form(params: &Object<'_>) -> Result<(), Denial> {
         }
         let title = field.get_str("title");
         let format = field.get_str("format");
-        for text in [Some(name), title.as_deref(), format.as_deref()].into_iter().flatten() {
+        for text in [Some(name), title.as_deref(), format.as_deref()]
+            .into_iter()
+            .flatten()
+        {
             if let Some(word) = secret_word(text) {
                 return Err(Denial::SecretElicitation { word });
             }
@@ -213,17 +283,27 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn address(params: &Object<'_>) -> Result<(), Denial> {
-    let text = params.get_str("url").ok_or(Denial::MalformedAsk { member: "url" })?;
+    let text = params
+        .get_str("url")
+        .ok_or(Denial::MalformedAsk { member: "url" })?;
     let refuse = |reason| Err(Denial::UnsafeElicitationUrl { reason });
     if text.len() > URI_BYTES_MAX {
-        return Err(Denial::AskTooLarge { member: "url", max: URI_BYTES_MAX });
+        return Err(Denial::AskTooLarge {
+            member: "url",
+            max: URI_BYTES_MAX,
+        });
     }
     // WHATWG parsing drops tabs and newlines, and reads a backslash as a slash: a reader of the text
     // would see another address than a browser visits.
-    if text.chars().any(|char| char.is_control() || char.is_whitespace() || char == '\\') {
+    if text
+        .chars()
+        .any(|char| char.is_control() || char.is_whitespace() || char == '\\')
+    {
         return refuse("it holds white space, a control character or a backslash");
     }
-    let Ok(url) = Url::parse(&text) else { return refuse("it is not an address") };
+    let Ok(url) = Url::parse(&text) else {
+        return refuse("it is not an address");
+    };
     if !url.username().is_empty() || url.password().is_some() {
         return refuse("it holds a user name or a password");
     }
@@ -241,4 +321,5 @@ fn address(params: &Object<'_>) -> Result<(), Denial> {
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

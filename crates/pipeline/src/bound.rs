@@ -29,7 +29,11 @@ pub enum ResultKind {
 
 impl ResultBody {
     pub(crate) fn new(bytes: Bytes, kind: ResultKind, structured: Option<Bytes>) -> Self {
-        Self { bytes, kind, structured }
+        Self {
+            bytes,
+            kind,
+            structured,
+        }
     }
 
     /// The result, a JSON object.
@@ -59,7 +63,10 @@ pub(crate) fn check(
 ) -> Result<ResultBody, Denial> {
     let max = settings.result_bytes_max;
     if result.len() > max {
-        return Err(Denial::ResultTooLarge { member: "result", max });
+        return Err(Denial::ResultTooLarge {
+            member: "result",
+            max,
+        });
     }
     let object = Object::parse(&result).ok_or(Denial::MalformedResult { member: "result" })?;
     let mut kind = match object.get("resultType") {
@@ -68,7 +75,11 @@ pub(crate) fn check(
             Some("complete") => ResultKind::Complete,
             Some("input_required") => ResultKind::InputRequired,
             Some("task") => ResultKind::Task,
-            Some(_) | None => return Err(Denial::MalformedResult { member: "resultType" }),
+            Some(_) | None => {
+                return Err(Denial::MalformedResult {
+                    member: "resultType",
+                });
+            }
         },
     };
     if kind == ResultKind::Complete
@@ -81,14 +92,18 @@ pub(crate) fn check(
     match kind {
         ResultKind::InputRequired => check_inputs(request, &object, settings)?,
         ResultKind::Task if &*request.method != method::TOOLS_CALL => {
-            return Err(Denial::MalformedResult { member: "resultType" });
+            return Err(Denial::MalformedResult {
+                member: "resultType",
+            });
         }
         ResultKind::Task | ResultKind::ToolError => {}
         ResultKind::Complete => match &*request.method {
             method::TOOLS_CALL | method::TASKS_RESULT => {
                 blocks(&object, "content", settings.blocks_max)?;
                 kind = tool_error(&object)?;
-                structured = object.get("structuredContent").map(|it| result.slice_ref(it));
+                structured = object
+                    .get("structuredContent")
+                    .map(|it| result.slice_ref(it));
             }
             method::PROMPTS_GET => list(&object, "messages", settings.blocks_max)?,
             method::RESOURCES_READ => list(&object, "contents", settings.blocks_max)?,
@@ -117,38 +132,50 @@ fn tool_error(object: &Object<'_>) -> Result<ResultKind, Denial> {
 }
 
 /// A server asks for input: by the modern revision on three methods alone, and within bounds.
-fn check_inputs(
-    request: &Request,
-    object: &Object<'_>,
-    settings: &Settings,
-) -> Result<(), Denial> {
+fn check_inputs(request: &Request, object: &Object<'_>, settings: &Settings) -> Result<(), Denial> {
     if !matches!(
         &*request.method,
         method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ
     ) {
-        return Err(Denial::MalformedResult { member: "resultType" });
+        return Err(Denial::MalformedResult {
+            member: "resultType",
+        });
     }
     let state = object.get("requestState");
     if let Some(state) = state {
         if state.first() != Some(&b'"') {
-            return Err(Denial::MalformedResult { member: "requestState" });
+            return Err(Denial::MalformedResult {
+                member: "requestState",
+            });
         }
         if state.len() > REQUEST_STATE_BYTES_MAX.saturating_add(2) {
             let max = REQUEST_STATE_BYTES_MAX;
-            return Err(Denial::ResultTooLarge { member: "requestState", max });
+            return Err(Denial::ResultTooLarge {
+                member: "requestState",
+                max,
+            });
         }
     }
     let member = "inputRequests";
     let Some(inputs) = object.get(member) else {
-        return if state.is_some() { Ok(()) } else { Err(Denial::MalformedResult { member }) };
+        return if state.is_some() {
+            Ok(())
+        } else {
+            Err(Denial::MalformedResult { member })
+        };
     };
     let inputs = Object::parse(inputs).ok_or(Denial::MalformedResult { member })?;
     if inputs.len() > INPUTS_MAX {
-        return Err(Denial::ResultTooLarge { member, max: INPUTS_MAX });
+        return Err(Denial::ResultTooLarge {
+            member,
+            max: INPUTS_MAX,
+        });
     }
     for (_, input) in inputs.iter() {
         let input = Object::parse(input).ok_or(Denial::MalformedAsk { member })?;
-        let asked = input.get_str("method").ok_or(Denial::MalformedAsk { member: "method" })?;
+        let asked = input
+            .get_str("method")
+            .ok_or(Denial::MalformedAsk { member: "method" })?;
         ask::check_parts(&asked, input.get("params"), settings)?;
     }
     Ok(())
@@ -156,7 +183,9 @@ fn check_inputs(
 
 /// A list of objects, each with a `type`, when it is there.
 fn blocks(object: &Object<'_>, member: &'static str, max: usize) -> Result<(), Denial> {
-    let Some(raw) = object.get(member) else { return Ok(()) };
+    let Some(raw) = object.get(member) else {
+        return Ok(());
+    };
     for block in entries(raw, member, max)? {
         let typed = Object::parse(block).is_some_and(|block| block.get_str("type").is_some());
         if !typed {
@@ -168,9 +197,15 @@ fn blocks(object: &Object<'_>, member: &'static str, max: usize) -> Result<(), D
 
 /// A list of objects.
 fn list(object: &Object<'_>, member: &'static str, max: usize) -> Result<(), Denial> {
-    let raw = object.get(member).ok_or(Denial::MalformedResult { member })?;
+    let raw = object
+        .get(member)
+        .ok_or(Denial::MalformedResult { member })?;
     let entries = entries(raw, member, max)?;
-    if entries.into_iter().all(is_object) { Ok(()) } else { Err(Denial::MalformedResult { member }) }
+    if entries.into_iter().all(is_object) {
+        Ok(())
+    } else {
+        Err(Denial::MalformedResult { member })
+    }
 }
 
 fn completion(object: &Object<'_>, max: usize) -> Result<(), Denial> {
@@ -179,7 +214,9 @@ fn completion(object: &Object<'_>, max: usize) -> Result<(), Denial> {
         .get(member)
         .and_then(Object::parse)
         .ok_or(Denial::MalformedResult { member })?;
-    let values = completion.get("values").ok_or(Denial::MalformedResult { member: "values" })?;
+    let values = completion
+        .get("values")
+        .ok_or(Denial::MalformedResult { member: "values" })?;
     entries(values, "values", max).map(drop)
 }
 
@@ -191,4 +228,5 @@ fn entries<'a>(raw: &'a [u8], member: &'static str, max: usize) -> Result<Vec<&'
     Ok(entries)
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::{DefinitionFault, ToolDefinition};
 
 /// The most tools of one server; further ones are left out.
-pub const TOOLS_MAX: usize = 10_000;
+pub(crate) const TOOLS_MAX: usize = 10_000;
 
 /// The tools of one server.
 #[derive(Debug, Default)]
@@ -25,7 +25,13 @@ impl Catalog {
     /// counts. Compiles nothing.
     pub fn build(entries: Vec<Bytes>, previous: Option<&Self>) -> Self {
         let known: HashMap<&[u8], &Arc<ToolDefinition>> = previous
-            .map(|catalog| catalog.order.iter().map(|tool| (&*tool.raw, tool)).collect())
+            .map(|catalog| {
+                catalog
+                    .order
+                    .iter()
+                    .map(|tool| (&*tool.raw, tool))
+                    .collect()
+            })
             .unwrap_or_default();
         let mut catalog = Self::default();
         for (at, raw) in entries.into_iter().enumerate().take(TOOLS_MAX) {
@@ -75,4 +81,5 @@ impl Catalog {
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,10 @@ use portcullis_mcp::{InvalidAnnotation, Object, ParamHeader, param_headers};
 use crate::schema::{Dialect, Options, Unusable, Validator};
 
 /// The largest definition, in bytes.
-pub const DEFINITION_BYTES_MAX: usize = 1 << 20;
+pub(crate) const DEFINITION_BYTES_MAX: usize = 1 << 20;
 
 /// The longest tool name, in characters.
-pub const NAME_CHARS_MAX: usize = 128;
+pub(crate) const NAME_CHARS_MAX: usize = 128;
 
 /// Why a definition is not offered at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,11 +19,13 @@ pub enum DefinitionFault {
     /// It is not a JSON object.
     #[error("the definition is not an object")]
     NotAnObject,
-    /// It exceeds [`DEFINITION_BYTES_MAX`].
+    /// It exceeds 1 MiB.
     #[error("the definition is larger than {DEFINITION_BYTES_MAX} bytes")]
     TooLarge,
     /// Its name is missing, empty, too long, or holds a control character.
-    #[error("the name is not a string of 1 to {NAME_CHARS_MAX} characters without control characters")]
+    #[error(
+        "the name is not a string of 1 to {NAME_CHARS_MAX} characters without control characters"
+    )]
     Name,
     /// It has no input schema, or one that is not an object.
     #[error("`inputSchema` is missing or not an object")]
@@ -65,28 +67,45 @@ impl ToolDefinition {
         if !portcullis_mcp::is_object(&input_schema) {
             return Err(DefinitionFault::InputSchema);
         }
+        let name = name.into();
+        let output_schema = slice("outputSchema").filter(|it| !portcullis_mcp::is_null(it));
+        drop(object);
         Ok(Self {
-            name: name.into(),
-            output_schema: slice("outputSchema").filter(|it| !portcullis_mcp::is_null(it)),
+            name,
+            raw,
             input_schema,
+            output_schema,
             input: OnceLock::new(),
             output: OnceLock::new(),
             headers: OnceLock::new(),
-            raw: raw.clone(),
         })
     }
 
     /// The validator of the arguments, which refuses undeclared properties.
     pub fn input(&self) -> Result<&Validator, &Unusable> {
-        let options = Options { dialect: Dialect::default(), closed: true, formats: true };
-        self.input.get_or_init(|| Validator::compile(&self.input_schema, options)).as_ref()
+        let options = Options {
+            dialect: Dialect::default(),
+            closed: true,
+            formats: true,
+        };
+        self.input
+            .get_or_init(|| Validator::compile(&self.input_schema, options))
+            .as_ref()
     }
 
     /// The validator of `structuredContent`, when the tool has an output schema.
     pub fn output(&self) -> Option<Result<&Validator, &Unusable>> {
         let schema = self.output_schema.as_ref()?;
-        let options = Options { dialect: Dialect::default(), closed: false, formats: true };
-        Some(self.output.get_or_init(|| Validator::compile(schema, options)).as_ref())
+        let options = Options {
+            dialect: Dialect::default(),
+            closed: false,
+            formats: true,
+        };
+        Some(
+            self.output
+                .get_or_init(|| Validator::compile(schema, options))
+                .as_ref(),
+        )
     }
 
     /// The input schema as the server sent it.
@@ -102,8 +121,11 @@ impl ToolDefinition {
     /// The arguments that travel as headers as well; an error when an `x-mcp-header` annotation is
     /// invalid, in which case a modern client must not be offered the tool.
     pub fn param_headers(&self) -> Result<&[ParamHeader], &InvalidAnnotation> {
-        self.headers.get_or_init(|| param_headers(&self.input_schema)).as_deref()
+        self.headers
+            .get_or_init(|| param_headers(&self.input_schema))
+            .as_deref()
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

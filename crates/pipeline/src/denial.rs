@@ -200,14 +200,20 @@ impl Denial {
     /// `docs/reference/denials.md`.
     pub fn codes() -> &'static [(&'static str, &'static str)] {
         &[
-            ("method-not-allowed", "No method of that name is served, or not in this era."),
+            (
+                "method-not-allowed",
+                "No method of that name is served, or not in this era.",
+            ),
             ("unknown-tool", "The server has no tool of that name."),
             (
                 "unusable-tool",
                 "The tool's input schema cannot be checked against: an unknown dialect, a reference out \
                  of the document, a pattern that cannot be compiled, or too large.",
             ),
-            ("malformed-params", "A member of the params is missing or of the wrong kind."),
+            (
+                "malformed-params",
+                "A member of the params is missing or of the wrong kind.",
+            ),
             (
                 "too-large",
                 "The params, a name, a URI, a cursor, `requestState` or `inputResponses` exceed their bound.",
@@ -226,27 +232,46 @@ impl Denial {
                 "The call could not be recorded, so it was not made: the disk is full or failing, or the \
                  gateway is shutting down.",
             ),
-            ("result-too-large", "The result, or a list in it, exceeds its bound."),
-            ("malformed-result", "The result is not what its method returns."),
+            (
+                "result-too-large",
+                "The result, or a list in it, exceeds its bound.",
+            ),
+            (
+                "malformed-result",
+                "The result is not what its method returns.",
+            ),
             (
                 "invalid-result",
                 "`structuredContent` is missing or does not fit the tool's output schema.",
             ),
-            ("unusable-output", "The tool's output schema cannot be checked against."),
+            (
+                "unusable-output",
+                "The tool's output schema cannot be checked against.",
+            ),
             (
                 "undecided-result",
                 "Whether the result fits could not be decided within the bounds of evaluation.",
             ),
-            ("malformed-ask", "A server's request to the client is malformed."),
-            ("ask-too-large", "A server's request or notification exceeds its bound."),
+            (
+                "malformed-ask",
+                "A server's request to the client is malformed.",
+            ),
+            (
+                "ask-too-large",
+                "A server's request or notification exceeds its bound.",
+            ),
             ("secret-elicitation", "A form asks the user for a secret."),
             (
                 "unsafe-elicitation-url",
                 "The address a user would be sent to is not https, or holds a user name or password.",
             ),
-            ("malformed-answer", "The client's answer to a server's request is malformed or too large."),
+            (
+                "malformed-answer",
+                "The client's answer to a server's request is malformed or too large.",
+            ),
         ]
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

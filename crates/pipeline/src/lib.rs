@@ -91,7 +91,9 @@ impl Pipeline {
     ) -> Result<(Authorized<Request>, Ticket), Denial> {
         let checked = self.decide(&request);
         let start = self.start_of(&request);
-        self.record(checked, start, request.at).await.map(|ticket| (Authorized::new(request), ticket))
+        self.record(checked, start, request.at)
+            .await
+            .map(|ticket| (Authorized::new(request), ticket))
     }
 
     /// The order of the checks on a request.
@@ -116,7 +118,9 @@ impl Pipeline {
     pub async fn check_ask(&self, ask: Ask) -> Result<(Authorized<Ask>, Ticket), Denial> {
         let checked = ask::check(&ask, &self.settings);
         let start = Self::start_of_ask(&ask);
-        self.record(checked, start, ask.at).await.map(|ticket| (Authorized::new(ask), ticket))
+        self.record(checked, start, ask.at)
+            .await
+            .map(|ticket| (Authorized::new(ask), ticket))
     }
 
     /// Checks what the client answers to a server's request.

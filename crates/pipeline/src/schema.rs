@@ -115,7 +115,11 @@ impl fmt::Display for Faults {
             if number > 0 {
                 f.write_str(", ")?;
             }
-            let place = if fault.pointer.is_empty() { "the whole" } else { &fault.pointer };
+            let place = if fault.pointer.is_empty() {
+                "the whole"
+            } else {
+                &fault.pointer
+            };
             match fault.keyword {
                 UNDECLARED => write!(f, "`{place}` is not declared")?,
                 keyword => write!(f, "`{place}` fails `{keyword}`")?,
@@ -152,7 +156,9 @@ impl Validator {
             return Err(Unusable::TooLarge);
         }
         let value = Value::parse(schema, SCHEMA_DEPTH_MAX).ok_or(Unusable::Json)?;
-        Ok(Self { schema: compile::compile(&value, options)? })
+        Ok(Self {
+            schema: compile::compile(&value, options)?,
+        })
     }
 
     /// Checks JSON against the schema. Returns for any input, in time bounded by its size.
@@ -168,13 +174,19 @@ pub(crate) fn check(request: &Request, params: &Object<'_>) -> Result<(), Denial
         return Ok(());
     }
     let tool = request.tool.as_ref().ok_or(Denial::UnknownTool)?;
-    let validator = tool.input().map_err(|unusable| Denial::UnusableTool(unusable.clone()))?;
+    let validator = tool
+        .input()
+        .map_err(|unusable| Denial::UnusableTool(unusable.clone()))?;
     let arguments = params.get("arguments").unwrap_or(b"{}");
-    validator.validate(arguments).map_err(|invalid| match invalid {
-        Invalid::Json => Denial::MalformedParams { member: "arguments" },
-        Invalid::Faults(faults) => Denial::InvalidArguments(faults),
-        Invalid::Undecided => Denial::UndecidedArguments,
-    })
+    validator
+        .validate(arguments)
+        .map_err(|invalid| match invalid {
+            Invalid::Json => Denial::MalformedParams {
+                member: "arguments",
+            },
+            Invalid::Faults(faults) => Denial::InvalidArguments(faults),
+            Invalid::Undecided => Denial::UndecidedArguments,
+        })
 }
 
 /// Checks `structuredContent` of a complete tool result, when the tool has an output schema.
@@ -183,25 +195,36 @@ pub(crate) fn check_output(request: &Request, body: &ResultBody) -> Result<(), D
         ResultKind::Complete => {}
         ResultKind::ToolError | ResultKind::InputRequired | ResultKind::Task => return Ok(()),
     }
-    let Some(output) = request.tool.as_ref().and_then(|tool| tool.output()) else { return Ok(()) };
+    let Some(output) = request.tool.as_ref().and_then(|tool| tool.output()) else {
+        return Ok(());
+    };
     let validator = output.map_err(|unusable| Denial::UnusableOutput(unusable.clone()))?;
     // A server with an output schema must provide it (2025-06-18 and later, tools, output schema).
-    let structured =
-        body.structured().ok_or(Denial::MalformedResult { member: "structuredContent" })?;
-    validator.validate(structured).map_err(|invalid| match invalid {
-        Invalid::Json => Denial::MalformedResult { member: "structuredContent" },
-        Invalid::Faults(faults) => Denial::InvalidResult(faults),
-        Invalid::Undecided => Denial::UndecidedResult,
-    })
+    let structured = body.structured().ok_or(Denial::MalformedResult {
+        member: "structuredContent",
+    })?;
+    validator
+        .validate(structured)
+        .map_err(|invalid| match invalid {
+            Invalid::Json => Denial::MalformedResult {
+                member: "structuredContent",
+            },
+            Invalid::Faults(faults) => Denial::InvalidResult(faults),
+            Invalid::Undecided => Denial::UndecidedResult,
+        })
 }
 
 /// A pointer that is safe to tell: of bounded length, without control characters or backticks.
 fn told(pointer: &str) -> String {
     pointer
         .chars()
-        .map(|char| if char.is_control() || char == '`' { '?' } else { char })
+        .map(|char| {
+            if char.is_control() || char == '`' {
+                '?'
+            } else {
+                char
+            }
+        })
         .take(POINTER_CHARS_MAX)
         .collect()
 }
-
-//TESTS

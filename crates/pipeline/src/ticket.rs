@@ -7,7 +7,7 @@ use portcullis_store::{CallEnd, CallId, Outcome, Store};
 use crate::{Denial, Timestamp};
 
 /// How a call ended, for its record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Completion {
     /// In which way.
     pub outcome: Outcome,
@@ -32,7 +32,11 @@ pub struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(store: Store, id: CallId) -> Self {
-        Self { store, id, open: true }
+        Self {
+            store,
+            id,
+            open: true,
+        }
     }
 
     /// Records how the call ended. Never waits.
@@ -42,7 +46,10 @@ impl Ticket {
 
     /// Records that a check refused the result, or what the server asked during the call.
     pub fn deny(self, denial: &Denial, completion: Completion) {
-        let completion = Completion { outcome: Outcome::Denied, ..completion };
+        let completion = Completion {
+            outcome: Outcome::Denied,
+            ..completion
+        };
         self.end(completion, Some(denial.code()));
     }
 
@@ -63,7 +70,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
-            self.store.calls().finish(self.id, CallEnd::bare(Outcome::Abandoned));
+            self.store
+                .calls()
+                .finish(self.id, CallEnd::bare(Outcome::Abandoned));
         }
     }
 }

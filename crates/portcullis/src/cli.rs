@@ -16,7 +16,12 @@ use crate::demo;
 ///
 /// Exit codes: 0 done, 1 the answer is no, 2 the request was wrong, 3 it could not be done.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, propagate_version = true, subcommand_required = true)]
+#[command(
+    name = "portcullis",
+    version,
+    propagate_version = true,
+    subcommand_required = true
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -31,10 +36,20 @@ pub(crate) struct Cli {
 pub(crate) struct Log {
     /// Least severe level logged (off, error, warn, info, debug, trace), or directives such as
     /// `warn,portcullis_proxy=debug`.
-    #[arg(long = "log", value_name = "LEVEL", global = true, help_heading = "Logging")]
+    #[arg(
+        long = "log",
+        value_name = "LEVEL",
+        global = true,
+        help_heading = "Logging"
+    )]
     pub filter: Option<String>,
     /// Form of a log line on standard error.
-    #[arg(long = "log-format", value_enum, global = true, help_heading = "Logging")]
+    #[arg(
+        long = "log-format",
+        value_enum,
+        global = true,
+        help_heading = "Logging"
+    )]
     pub format: Option<LogFormat>,
 }
 
@@ -73,8 +88,8 @@ pub(crate) enum Command {
 /// Where the configuration is.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFile {
-    /// Configuration file [default: ./portcullis.toml, else
-    /// $XDG_CONFIG_HOME/portcullis/portcullis.toml]
+    /// Configuration file [default: `./portcullis.toml`, else
+    /// `$XDG_CONFIG_HOME/portcullis/portcullis.toml`]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub path: Option<PathBuf>,
 }
@@ -108,8 +123,7 @@ pub(crate) struct Wrap {
     /// Environment variable that the server may see as it is; may be given several times.
     #[arg(long = "pass-env", value_name = "NAME")]
     pub pass_env: Vec<String>,
-    /// State directory [default: one for each name beneath
-    /// $XDG_STATE_HOME/portcullis]
+    /// State directory [default: one for each name beneath `$XDG_STATE_HOME/portcullis/wrap`]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// The server's program and its arguments.

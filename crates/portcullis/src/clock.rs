@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
     reason = "the binary hands each edge this function, and nothing else reads the wall clock"
 )]
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use portcullis_proxy::Route;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{self, Config, LogLevel, load, search};
 use crate::environment::Environment;
@@ -44,7 +44,11 @@ pub(crate) fn config_path(
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell when this fails.
     error.print().ok();
-    if error.use_stderr() { ExitCode::from(WRONG) } else { ExitCode::SUCCESS }
+    if error.use_stderr() {
+        ExitCode::from(WRONG)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// Says what failed, and with which code the process ends.
@@ -88,8 +92,14 @@ fn serve_stdio(
     state: StateDirectory,
     environment: &Environment,
 ) -> anyhow::Result<ExitCode> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if state.is_temporary() {
+        let path = state.path().display();
+        warn!(%path, "another gateway uses the state directory; this one's record goes when it ends");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(async {
         let mut ending = Ending::listen().context("signals cannot be received")?;
         let wiring = Wiring::open(config, state, environment)?;

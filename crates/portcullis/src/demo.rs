@@ -80,7 +80,10 @@ fn begin_with_variable() -> anyhow::Result<ExitCode> {
         reason = "the process becomes this program again; nothing is started beside it"
     )]
     let mut command = std::process::Command::new(program);
-    let error = command.args(std::env::args_os().skip(1)).env(VARIABLE, "only-for-you").exec();
+    let error = command
+        .args(std::env::args_os().skip(1))
+        .env(VARIABLE, "only-for-you")
+        .exec();
     Err(error).context("this program could not begin again")
 }
 

@@ -30,7 +30,11 @@ impl Environment {
     /// The directory that `variable` names if it does so absolutely, as the XDG base directory
     /// specification asks, or `fallback` beneath the home directory.
     pub(crate) fn directory(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
-        let absolute = |name| self.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute = |name| {
+            self.get(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
         absolute(variable).or_else(|| Some(absolute("HOME")?.join(fallback)))
     }
 }
@@ -43,6 +47,11 @@ impl std::fmt::Debug for Environment {
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
     }
 }

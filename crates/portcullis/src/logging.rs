@@ -22,7 +22,9 @@ pub(crate) struct Settings {
 
 /// A filter that is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("`{filter}` is no log filter; write a level such as `debug`, or `warn,portcullis_proxy=debug`")]
+#[error(
+    "`{filter}` is no log filter; write a level such as `debug`, or `warn,portcullis_proxy=debug`"
+)]
 pub(crate) struct InvalidFilter {
     filter: String,
     #[source]
@@ -31,7 +33,11 @@ pub(crate) struct InvalidFilter {
 
 /// Starts logging for the rest of the process.
 pub(crate) fn start(settings: &Settings) -> Result<(), InvalidFilter> {
-    let Settings { format, filter, style } = settings;
+    let Settings {
+        format,
+        filter,
+        style,
+    } = settings;
     let filter = parse(filter)?;
     let log = fmt::Subscriber::builder()
         .with_env_filter(filter)
@@ -51,7 +57,10 @@ pub(crate) fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
     EnvFilter::builder()
         .with_default_directive(LevelFilter::OFF.into())
         .parse(filter)
-        .map_err(|cause| InvalidFilter { filter: filter.to_owned(), cause })
+        .map_err(|cause| InvalidFilter {
+            filter: filter.to_owned(),
+            cause,
+        })
 }
 
 /// The filter that `text` asks for: a level alone is meant for the gateway, not for its libraries.
@@ -81,9 +90,16 @@ pub(crate) fn filter_of(level: LogLevel) -> String {
         "portcullis_sandbox",
         "portcullis_store",
     ];
-    let own: String = ours.iter().map(|target| format!(",{target}={name}")).collect();
-    let others = if level == LogLevel::Error { "error" } else { "warn" };
-    format!("{others}{own}")
+    let others = if level == LogLevel::Error {
+        "error"
+    } else {
+        "warn"
+    };
+    let mut filter = others.to_owned();
+    for target in ours {
+        filter.extend([",", target, "=", name]);
+    }
+    filter
 }
 
 #[cfg(test)]

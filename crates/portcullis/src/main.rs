@@ -21,9 +21,6 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command};
 use crate::environment::Environment;
 
-/// The hidden command that is one of the sample servers of `demo`.
-const DEMO_SERVER: &str = "__demo-server";
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -33,7 +30,7 @@ fn main() -> ExitCode {
     // sample servers are no commands for people either.
     match args.nth(1).as_deref().and_then(OsStr::to_str) {
         Some(wiring::GUARD) => return portcullis_sandbox::guard_main(args),
-        Some(DEMO_SERVER) => return demo::server_main(args),
+        Some(demo::SERVER) => return demo::server_main(args),
         _ => {}
     }
     let Cli { command, log } = match Cli::try_parse() {

@@ -34,7 +34,9 @@ pub(crate) fn tell(text: &str) {
 /// Whether `error` says that whoever read our output has gone away.
 pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
@@ -50,9 +52,13 @@ pub(crate) struct Style {
 impl Style {
     /// Colours on a terminal only, and not when `NO_COLOR` is set to anything.
     pub(crate) fn of_stderr(environment: &Environment) -> Self {
-        let refused = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+        let refused = environment
+            .get("NO_COLOR")
+            .is_some_and(|value| !value.is_empty())
             || environment.get("TERM").is_some_and(|value| value == "dumb");
-        let columns = environment.get("COLUMNS").and_then(|c| c.to_str()?.parse().ok());
+        let columns = environment
+            .get("COLUMNS")
+            .and_then(|c| c.to_str()?.parse().ok());
         Self {
             colour: io::stderr().is_terminal() && !refused,
             width: columns.unwrap_or(100).clamp(60, 200),

@@ -45,7 +45,11 @@ impl Watch {
                 None
             }
         };
-        Ok(Self { _watcher: watcher, changed, hangup: signal(SignalKind::hangup())? })
+        Ok(Self {
+            _watcher: watcher,
+            changed,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for the next cause. Many changes at a time are one.
@@ -54,7 +58,10 @@ impl Watch {
             () = self.changed.notified() => {}
             _ = self.hangup.recv() => return Cause::Hangup,
         }
-        while tokio::time::timeout(QUIET, self.changed.notified()).await.is_ok() {}
+        while tokio::time::timeout(QUIET, self.changed.notified())
+            .await
+            .is_ok()
+        {}
         Cause::File
     }
 }
@@ -68,8 +75,11 @@ fn watch(path: &Path, changed: &Arc<Notify>) -> notify::Result<RecommendedWatche
         .map(Path::to_owned)
         .collect();
     directories.dedup();
-    let names: Vec<OsString> =
-        [&path, &target].iter().filter_map(|file| file.file_name()).map(OsString::from).collect();
+    let names: Vec<OsString> = [&path, &target]
+        .iter()
+        .filter_map(|file| file.file_name())
+        .map(OsString::from)
+        .collect();
     let changed = Arc::clone(changed);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // What could not be told may have been a change.

@@ -44,7 +44,9 @@ pub(crate) enum Unusable {
         holder: String,
     },
     /// The environment does not say where it is.
-    #[error("no place for the state directory: neither `XDG_STATE_HOME` nor `HOME` is set; give one by `--state-dir DIR`")]
+    #[error(
+        "no place for the state directory: neither `XDG_STATE_HOME` nor `HOME` is set; give one by `--state-dir DIR`"
+    )]
     Nowhere,
     /// It cannot be made or written.
     #[error("the state directory `{}` cannot be used; give another by `--state-dir DIR`", path.display())]
@@ -78,8 +80,15 @@ impl StateDirectory {
     }
 
     fn take(path: &Path) -> Result<Self, Unusable> {
-        let failed = |cause| Unusable::Failed { path: path.to_owned(), cause };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let failed = |cause| Unusable::Failed {
+            path: path.to_owned(),
+            cause,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -91,7 +100,10 @@ impl StateDirectory {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Unusable::Taken { path: path.to_owned(), holder: holder(&mut lock) });
+                return Err(Unusable::Taken {
+                    path: path.to_owned(),
+                    holder: holder(&mut lock),
+                });
             }
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
@@ -102,7 +114,11 @@ impl StateDirectory {
             writeln!(lock, "{}", std::process::id())
         };
         write(&mut lock).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), _lock: lock, temporary: false })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+            temporary: false,
+        })
     }
 
     /// Where it is.

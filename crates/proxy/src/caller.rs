@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portcullis_mcp::{Era, Version};
+use portcullis_mcp::{Era, Object, Version};
 use portcullis_pipeline::{Principal, RequestId, Timestamp};
 
 use crate::link::Link;
@@ -56,6 +56,13 @@ pub(crate) fn unknown_profile() -> Profile {
 impl Caller {
     pub(crate) fn era(&self) -> Era {
         self.version.era()
+    }
+
+    /// Whether the client has declared an extension.
+    pub(crate) fn declares_extension(&self, extension: &str) -> bool {
+        let declared = Object::parse(&self.profile.capabilities).unwrap_or_default();
+        let extensions = declared.get("extensions").and_then(Object::parse);
+        extensions.is_some_and(|extensions| extensions.contains(extension))
     }
 
     /// The same caller, for a task that listens beside the request.

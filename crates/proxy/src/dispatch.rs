@@ -29,6 +29,8 @@ use crate::upstream::{Answer, Ask, Event, Exchange, UpstreamError};
 
 /// How long a server's requests to a modern client are gathered, so that they go out together.
 const GATHER: Duration = Duration::from_millis(50);
+/// The extension that makes tasks of tool calls.
+pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 /// How long a `requestState` of a server is good for, in milliseconds.
 const STATE_LIFE_MS: u64 = 3_600_000;
 
@@ -106,7 +108,7 @@ pub(crate) async fn targeted(
     method_name: &str,
     params: Option<Bytes>,
 ) -> Result<Bytes, Refusal> {
-    let digest = bridge::digest_of(method_name, params.as_deref());
+    let asked = params.clone();
     let target = federation::inward(caller, method_name, params)?;
     let server = Arc::clone(&target.server);
     if method_name.starts_with("tasks/")
@@ -122,7 +124,11 @@ pub(crate) async fn targeted(
     let link = Link::to(caller, &server)
         .await
         .map_err(|e| Refusal::upstream(&server.name, e))?;
-    let mut running = match Prepared::of(caller, &link, method_name, digest, target)? {
+    if method_name.starts_with("tasks/") && caller.era() != link.era() {
+        // The tasks of 2025-11-25 and those of the extension are not the same thing.
+        return Err(Refusal::method_not_found(method_name));
+    }
+    let mut running = match Prepared::of(caller, &link, method_name, asked.as_ref(), target)? {
         Prepared::Fresh(target) => Running::begin(caller, &link, method_name, target).await?,
         Prepared::Resumed(mut parked, responses) => {
             parked.resume(caller, responses.as_deref()).await?;
@@ -133,10 +139,11 @@ pub(crate) async fn targeted(
         match running.drive(caller).await {
             Step::Input(asks) => {
                 running.gather(asks);
+                let digest = bridge::digest_of(method_name, asked.as_deref());
                 return bridge::Parked::park(caller, digest, running);
             }
             Step::Done(answer) => {
-                let again = running.conclude(caller, method_name, answer).await?;
+                let again = running.conclude(caller, method_name, asked.as_ref(), answer).await?;
                 match again {
                     Concluded::Result(result) => return Ok(result),
                     Concluded::Again(next) => running = *next,
@@ -157,7 +164,7 @@ impl Prepared {
         caller: &Caller,
         link: &Link,
         method_name: &str,
-        digest: [u8; 32],
+        asked: Option<&Bytes>,
         mut target: Target,
     ) -> Result<Self, Refusal> {
         let raw = target.params.clone().unwrap_or_default();
@@ -182,6 +189,7 @@ impl Prepared {
                 if let Some(state) = params.remove("requestState") {
                     let state = portcullis_mcp::string(&state)
                         .ok_or_else(|| Refusal::invalid_params("`requestState` is not a string"))?;
+                    let digest = bridge::digest_of(method_name, asked.map(AsRef::as_ref));
                     let running = bridge::take(caller, &link.server.name, digest, &state)?;
                     let responses = responses.map(|r| Bytes::from(r.into_owned()));
                     return Ok(Self::Resumed(Box::new(running), responses));
@@ -189,7 +197,7 @@ impl Prepared {
             }
             (Era::Modern, Era::Modern) => {
                 if params.contains("requestState") {
-                    let binding = state_binding(caller, &link.server, digest);
+                    let binding = state_binding(caller, &link.server, method_name, asked);
                     let now = caller.runtime.clock.now();
                     let state = params
                         .get_str("requestState")
@@ -212,7 +220,14 @@ impl Prepared {
     }
 }
 
-fn state_binding(caller: &Caller, server: &Server, digest: [u8; 32]) -> Binding {
+/// What the state of a server's multi-round request is bound to: whose, where, and which request of the client's.
+fn state_binding(
+    caller: &Caller,
+    server: &Server,
+    method_name: &str,
+    asked: Option<&Bytes>,
+) -> Binding {
+    let digest = bridge::digest_of(method_name, asked.map(AsRef::as_ref));
     let principal = caller.principal.name.as_bytes();
     Binding::new(&[
         b"requestState",
@@ -234,7 +249,6 @@ pub(crate) struct Running {
     pub(crate) open: Vec<Open>,
     rounds: usize,
     progress: Option<Vec<u8>>,
-    digest: [u8; 32],
 }
 
 enum Step {
@@ -273,7 +287,6 @@ impl Running {
         let began = Instant::now();
         let unreachable = |error| Refusal::upstream(&link.server.name, error);
         let progress = progress_token(target.params.as_deref());
-        let digest = bridge::digest_of(method_name, target.params.as_deref());
         let tool = match (&target.name, method_name) {
             (Some(name), method::TOOLS_CALL) => {
                 lists::tool(caller, link, name).await.map_err(unreachable)?
@@ -316,7 +329,6 @@ impl Running {
             open,
             rounds: 0,
             progress,
-            digest,
         })
     }
 
@@ -415,6 +427,7 @@ impl Running {
         self,
         caller: &Caller,
         method_name: &str,
+        asked: Option<&Bytes>,
         answer: Result<Answer, UpstreamError>,
     ) -> Result<Concluded, Refusal> {
         let Self {
@@ -422,7 +435,6 @@ impl Running {
             request,
             ticket,
             began,
-            digest,
             rounds,
             ..
         } = self;
@@ -475,14 +487,12 @@ impl Running {
             result_bytes,
             ..ended(outcome)
         });
-        let result = checked.bytes().clone();
+        check_declared(caller, &server, checked.kind(), checked.bytes())?;
+        let mut result = checked.bytes().clone();
         if method_name == method::TOOLS_LIST {
             let params = request.params.as_deref().and_then(Object::parse);
-            lists::learn(
-                &link,
-                &result,
-                !params.is_some_and(|params| params.contains("cursor")),
-            );
+            let is_first = !params.is_some_and(|params| params.contains("cursor"));
+            result = lists::learn(&link, result, is_first);
         }
         caller
             .runtime
@@ -510,7 +520,7 @@ impl Running {
             next.rounds = rounds + 1;
             return Ok(Concluded::Again(Box::new(next)));
         }
-        let result = seal_handles(caller, &link, method_name, digest, result)?;
+        let result = seal_handles(caller, &link, method_name, asked, result)?;
         let result = federation::outward_result(&caller.route, &server.name, method_name, result);
         Ok(Concluded::Result(bridge::shape_result(
             caller,
@@ -518,6 +528,30 @@ impl Running {
             method_name,
             result,
         )))
+    }
+}
+
+/// Checks that a result asks nothing of a modern client that it has not declared.
+fn check_declared(
+    caller: &Caller,
+    server: &Server,
+    kind: ResultKind,
+    result: &[u8],
+) -> Result<(), Refusal> {
+    if caller.era() == Era::Legacy {
+        return Ok(());
+    }
+    let missing = match kind {
+        ResultKind::Task if !caller.declares_extension(TASKS_EXTENSION) => Some("extensions"),
+        ResultKind::InputRequired => bridge::undeclared(&caller.profile.capabilities, result),
+        ResultKind::Complete | ResultKind::ToolError | ResultKind::Task => None,
+    };
+    match missing {
+        None => Ok(()),
+        Some(capability) => {
+            tracing::warn!(server = %server.name, capability, "a server wants what the client has not declared");
+            Err(Refusal::missing_capability(capability))
+        }
     }
 }
 
@@ -543,7 +577,7 @@ fn seal_handles(
     caller: &Caller,
     link: &Link,
     method_name: &str,
-    digest: [u8; 32],
+    asked: Option<&Bytes>,
     result: Bytes,
 ) -> Result<Bytes, Refusal> {
     if lists::is_list(method_name) {
@@ -564,7 +598,7 @@ fn seal_handles(
         && let Some(state) = object.get_str("requestState")
     {
         let expires = portcullis_pipeline::Timestamp(caller.runtime.clock.now().0 + STATE_LIFE_MS);
-        let binding = state_binding(caller, &link.server, digest);
+        let binding = state_binding(caller, &link.server, method_name, asked);
         let sealed = caller.runtime.shared.sealer.seal(&state, &binding, expires);
         let sealed =
             sealed.map_err(|_none| Refusal::internal("no state could be kept; try again"))?;

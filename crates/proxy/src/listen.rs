@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::caller::Caller;
-use crate::dispatch;
+use crate::dispatch::{self, TASKS_EXTENSION};
 use crate::federation;
 use crate::link::{Link, Note};
 use crate::outbound;
@@ -180,7 +180,7 @@ pub(crate) async fn serve(
         ));
     }
     let tasks = wanted.rest.iter().any(|(key, _)| key == "taskIds");
-    if tasks && !declares_extension(caller, "io.modelcontextprotocol/tasks") {
+    if tasks && !caller.declares_extension(TASKS_EXTENSION) {
         return Err(Refusal::missing_capability("extensions"));
     }
     let (heard, mut hears) = mpsc::channel(64);
@@ -250,15 +250,6 @@ pub(crate) async fn serve(
     result.set("resultType", b"\"complete\"".as_slice());
     result.set("_meta", tag.to_vec());
     Ok(result.to_vec().into())
-}
-
-fn declares_extension(caller: &Caller, extension: &str) -> bool {
-    Object::parse(&caller.profile.capabilities).is_some_and(|declared| {
-        declared
-            .get("extensions")
-            .and_then(Object::parse)
-            .is_some_and(|own| own.contains(extension))
-    })
 }
 
 fn pass_on(caller: &Caller, id: &[u8], server: &ServerName, note: &Note) {

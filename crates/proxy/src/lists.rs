@@ -126,28 +126,47 @@ pub(crate) fn is_list(method_name: &str) -> bool {
     entries_member(method_name).is_some()
 }
 
-/// Learns the tool definitions from a page that passes on to a client.
-pub(crate) fn learn(link: &Link, page: &Bytes, is_first: bool) {
-    let Some(object) = Object::parse(page) else {
-        return;
-    };
-    let Some(items) = object.get("tools").and_then(elements) else {
-        return;
-    };
-    let entries: Vec<Bytes> = items.into_iter().map(|item| part(page, item)).collect();
+/// Learns the tool definitions from a page that passes on to a client, and leaves those out that a server of the modern era
+/// must not offer: tools whose `x-mcp-header` annotations are invalid (MCP 2026-07-28, transports).
+pub(crate) fn learn(link: &Link, page: Bytes, is_first: bool) -> Bytes {
+    let Some(mut object) = Object::parse(&page) else { return page };
+    let Some(items) = object.get("tools").and_then(elements) else { return page };
+    let entries: Vec<Bytes> = items.iter().map(|item| part(&page, item)).collect();
     let known = link.tools();
     let is_whole = is_first && !object.contains("nextCursor");
     let previous = known.as_ref().map(|known| &known.catalog);
-    let mut all = entries;
+    let mut all = entries.clone();
     if !is_whole && let Some(previous) = previous {
         // Of two definitions with one name the first counts: the page replaces what it lists.
         all.extend(previous.iter().map(|tool| tool.raw.clone()));
     }
-    let catalog = Catalog::build(all, previous);
-    link.learn(&Arc::new(Tools {
-        catalog,
-        listed: Instant::now(),
-    }));
+    let tools = Tools { catalog: Catalog::build(all, previous), listed: Instant::now() };
+    let offered = offered(link, &tools.catalog, &entries);
+    link.learn(&Arc::new(tools));
+    if offered.len() == entries.len() {
+        return page;
+    }
+    let mut list = b"[".to_vec();
+    list.extend_from_slice(&offered.join(&b','));
+    list.push(b']');
+    object.set("tools", list);
+    object.to_vec().into()
+}
+
+/// The entries that may be offered to clients.
+fn offered<'a>(link: &Link, catalog: &Catalog, entries: &'a [Bytes]) -> Vec<&'a [u8]> {
+    let is_offered = |entry: &&Bytes| {
+        let name = Object::parse(entry).and_then(|entry| entry.get_str("name").map(Cow::into_owned));
+        let tool = name.and_then(|name| catalog.get(&name));
+        match tool.map(|tool| tool.param_headers()) {
+            Some(Err(invalid)) if link.era() == Era::Modern => {
+                tracing::warn!(server = %link.server.name, %invalid, "a tool is not offered");
+                false
+            }
+            _ => true,
+        }
+    };
+    entries.iter().filter(is_offered).map(|entry| &**entry).collect()
 }
 
 /// The definition of a tool by the server's own name for it; asks the server when it is not known.
@@ -312,14 +331,17 @@ async fn one(
             return Ok((link.era(), Vec::new()));
         }
         let entries = fetch_all(caller, &link, method_name).await?;
-        if method_name == method::TOOLS_LIST {
-            let known = link.tools();
-            let catalog = Catalog::build(entries.clone(), known.as_ref().map(|k| &k.catalog));
-            link.learn(&Arc::new(Tools {
-                catalog,
-                listed: Instant::now(),
-            }));
-        }
+        let entries = match method_name {
+            method::TOOLS_LIST => {
+                let known = link.tools();
+                let catalog = Catalog::build(entries.clone(), known.as_ref().map(|k| &k.catalog));
+                let offered = offered(&link, &catalog, &entries);
+                let offered = offered.into_iter().map(Bytes::copy_from_slice).collect();
+                link.learn(&Arc::new(Tools { catalog, listed: Instant::now() }));
+                offered
+            }
+            _ => entries,
+        };
         Ok::<_, UpstreamError>((link.era(), entries))
     };
     match tokio::time::timeout(PATIENCE, fetch).await {

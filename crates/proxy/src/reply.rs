@@ -185,10 +185,10 @@ fn answer(caller: &Caller, method_name: &str, refusal: Refusal) -> (Outcome, Sta
     let request_id = caller.request_id;
     match refusal {
         Refusal::Protocol { error, status } => (Outcome::Error(error), status),
-        Refusal::Server { error, status } => (
-            Outcome::Error(error),
-            StatusCode::from_u16(status).unwrap_or(StatusCode::OK),
-        ),
+        Refusal::Server { error, status } => {
+            let status = status_of(error.code, status);
+            (Outcome::Error(error), status)
+        }
         Refusal::Overloaded(what) => {
             let sentence = format!("the gateway is busy: {what}; try again later");
             let error = own_error(own::OVERLOADED, "overloaded", sentence, request_id);
@@ -203,6 +203,18 @@ fn answer(caller: &Caller, method_name: &str, refusal: Refusal) -> (Outcome, Sta
             )
         }
         Refusal::Denied(denial) => denied(caller, method_name, &denial),
+    }
+}
+
+/// The HTTP status that a server's error travels with (MCP 2026-07-28, transports): some codes have
+/// one of their own, which a server on a pipe cannot say.
+fn status_of(number: i64, status: u16) -> StatusCode {
+    match number {
+        code::HEADER_MISMATCH
+        | code::MISSING_CLIENT_CAPABILITY
+        | code::UNSUPPORTED_PROTOCOL_VERSION => StatusCode::BAD_REQUEST,
+        code::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        _ => StatusCode::from_u16(status).unwrap_or(StatusCode::OK),
     }
 }
 

@@ -23,6 +23,8 @@ const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 const KEPT_MAX: usize = 64;
 /// Bytes of delivered events that are kept so that a broken stream can be resumed.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
+/// How long a client should wait before it takes a broken stream up again, in milliseconds.
+const RETRY_MS: u64 = 1000;
 /// How often an idle stream carries a comment, so that nothing on the way closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -247,7 +249,7 @@ impl Reader {
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(id) = self.prime.take() {
-            return Poll::Ready(Some(encode_event(Some(&id), None, b"")));
+            return Poll::Ready(Some(encode_event(Some(&id), Some(RETRY_MS), b"")));
         }
         {
             let mut state = self.stream.state.lock();

@@ -20,6 +20,7 @@ mod http_session;
 mod lines;
 mod mailbox;
 mod profile;
+mod salvage;
 mod spec;
 mod sse_2024;
 mod stdio;
@@ -104,7 +105,7 @@ impl Upstream {
             return Err(UpstreamError::Busy);
         };
         self.health.admit(Instant::now())?;
-        let known = *self.known.lock();
+        let known = self.known.lock().clone();
         let attempt = Attempt {
             upstream: self,
             profile: &profile,

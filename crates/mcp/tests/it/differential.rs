@@ -117,6 +117,8 @@ fn members_in_another_case_are_refused() {
         r#"{"name":"read","Arguments":{}}"#,
         "{\"name\":\"read\",\"argument\u{17f}\":{}}",
         "{\"tas\u{212a}Id\":\"1\"}",
+        "{\"ur\u{131}\":\"file:///a\"}",
+        "{\"UR\u{130}\":\"file:///a\"}",
         r#"{"URI":"file:///a"}"#,
         r#"{"_META":{}}"#,
         r#"{"requeststate":""}"#,

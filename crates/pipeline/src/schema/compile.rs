@@ -49,14 +49,33 @@ pub(crate) struct Node {
 
 /// The value of `type`, a set.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Types {
-    pub(crate) null: bool,
-    pub(crate) boolean: bool,
-    pub(crate) integer: bool,
-    pub(crate) number: bool,
-    pub(crate) string: bool,
-    pub(crate) array: bool,
-    pub(crate) object: bool,
+pub(crate) struct Types(u8);
+
+impl Types {
+    pub(crate) const NULL: Self = Self(1);
+    pub(crate) const BOOLEAN: Self = Self(2);
+    pub(crate) const INTEGER: Self = Self(4);
+    pub(crate) const NUMBER: Self = Self(8);
+    pub(crate) const STRING: Self = Self(16);
+    pub(crate) const ARRAY: Self = Self(32);
+    pub(crate) const OBJECT: Self = Self(64);
+
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "null" => Self::NULL,
+            "boolean" => Self::BOOLEAN,
+            "integer" => Self::INTEGER,
+            "number" => Self::NUMBER,
+            "string" => Self::STRING,
+            "array" => Self::ARRAY,
+            "object" => Self::OBJECT,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// `enum`, or `const`.
@@ -120,7 +139,7 @@ pub(crate) struct ObjectRules {
 #[derive(Debug, Default)]
 pub(crate) struct InPlace {
     pub(crate) reference: Option<NodeId>,
-    pub(crate) dynamic: Option<(NodeId, Option<Box<str>>)>,
+    pub(crate) dynamic: Option<Dynamic>,
     pub(crate) all_of: Vec<NodeId>,
     pub(crate) any_of: Vec<NodeId>,
     pub(crate) one_of: Vec<NodeId>,
@@ -128,6 +147,9 @@ pub(crate) struct InPlace {
     pub(crate) condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
     pub(crate) dependent: Vec<(Box<str>, NodeId)>,
 }
+
+/// `$dynamicRef`: where it leads at first, and the name to look for in the dynamic scope.
+pub(crate) type Dynamic = (NodeId, Option<Box<str>>);
 
 /// The base that relative `$id`s are resolved against.
 const BASE: &str = "schema:///";
@@ -139,7 +161,12 @@ pub(crate) fn compile(document: &Value<'_>, options: Options) -> Result<Schema, 
         Some(name) => dialect_of(name.as_str().ok_or(Unusable::Dialect)?)?,
     };
     let base = Url::parse(BASE).map_err(|_relative| Unusable::Json)?;
-    let mut index = Index { dialect, resources: Vec::new(), by_uri: HashMap::new(), bases: HashMap::new() };
+    let mut index = Index {
+        dialect,
+        resources: Vec::new(),
+        by_uri: HashMap::new(),
+        bases: HashMap::new(),
+    };
     let first = index.add(base, document);
     index.walk(document, first, "")?;
     let mut compiler = Compiler {
@@ -168,7 +195,9 @@ pub(crate) fn compile(document: &Value<'_>, options: Options) -> Result<Schema, 
 
 fn dialect_of(name: &str) -> Result<Dialect, Unusable> {
     let name = name.strip_suffix('#').unwrap_or(name);
-    let name = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://"));
+    let name = name
+        .strip_prefix("https://")
+        .or_else(|| name.strip_prefix("http://"));
     match name {
         Some("json-schema.org/draft/2020-12/schema") => Ok(Dialect::Draft202012),
         Some("json-schema.org/draft-07/schema") => Ok(Dialect::Draft7),
@@ -180,10 +209,13 @@ fn dialect_of(name: &str) -> Result<Dialect, Unusable> {
 fn spread_declares(schema: &mut Schema) {
     let mut users: HashMap<NodeId, Vec<usize>> = HashMap::new();
     for (at, node) in schema.nodes.iter().enumerate() {
-        let Some(in_place) = &node.in_place else { continue };
-        let condition = in_place.condition.iter().flat_map(|(test, yes, no)| {
-            [Some(*test), *yes, *no].into_iter().flatten()
-        });
+        let Some(in_place) = &node.in_place else {
+            continue;
+        };
+        let condition = in_place
+            .condition
+            .iter()
+            .flat_map(|(test, yes, no)| [Some(*test), *yes, *no].into_iter().flatten());
         let applied = in_place
             .reference
             .into_iter()
@@ -197,7 +229,11 @@ fn spread_declares(schema: &mut Schema) {
             users.entry(used).or_default().push(at);
         }
     }
-    let declaring = schema.nodes.iter().enumerate().filter(|(_, node)| node.declares);
+    let declaring = schema
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| node.declares);
     let mut spread: Vec<usize> = declaring.map(|(at, _)| at).collect();
     while let Some(at) = spread.pop() {
         for user in users.remove(&NodeId(at)).unwrap_or_default() {
@@ -247,7 +283,9 @@ impl<'v, 'a> Index<'v, 'a> {
 
     /// Visits a subschema and those within, and notes identifiers and anchors.
     fn walk(&mut self, value: &'v Value<'a>, base: usize, at: &str) -> Result<(), Unusable> {
-        let Some(members) = value.as_object() else { return Ok(()) };
+        let Some(members) = value.as_object() else {
+            return Ok(());
+        };
         if self.bases.len() >= SUBSCHEMAS_MAX {
             return Err(Unusable::TooManySubschemas);
         }
@@ -285,12 +323,17 @@ impl<'v, 'a> Index<'v, 'a> {
         let draft7 = self.dialect == Dialect::Draft7;
         let mut base = base;
         // In draft 7 nothing beside `$ref` counts.
-        let id = value.member("$id").filter(|_| !(draft7 && value.member("$ref").is_some()));
+        let id = value
+            .member("$id")
+            .filter(|_| !(draft7 && value.member("$ref").is_some()));
         if let Some(id) = id {
             let id = id.as_str().ok_or_else(|| Unusable::Keyword(told(at)))?;
             let (uri, fragment) = id.split_once('#').unwrap_or((id, ""));
             if !uri.is_empty() {
-                let joined = self.resources.get(base).and_then(|it| it.uri.join(uri).ok());
+                let joined = self
+                    .resources
+                    .get(base)
+                    .and_then(|it| it.uri.join(uri).ok());
                 let uri = joined.ok_or_else(|| Unusable::Reference(told(at)))?;
                 base = self.add(uri, value);
             }
@@ -372,11 +415,17 @@ impl Applicator {
     fn of(keyword: &str, dialect: Dialect) -> Option<Self> {
         let modern = dialect == Dialect::Draft202012;
         Some(match keyword {
-            "additionalProperties" | "not" | "if" | "then" | "else" | "contains"
+            "additionalProperties"
+            | "not"
+            | "if"
+            | "then"
+            | "else"
+            | "contains"
             | "propertyNames" => Self::One,
-            "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" if modern => Self::One,
+            "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" | "items" if modern => {
+                Self::One
+            }
             "additionalItems" if !modern => Self::One,
-            "items" if modern => Self::One,
             "items" => Self::OneOrList,
             "allOf" | "anyOf" | "oneOf" => Self::List,
             "prefixItems" if modern => Self::List,
@@ -408,7 +457,15 @@ struct Compiler<'v, 'a> {
 
 /// A value of the wrong kind at a place of the schema.
 fn wrong(at: &str, keyword: &str) -> Unusable {
-    Unusable::Keyword(told(&format!("{at}/{keyword}")))
+    Unusable::Keyword(below(at, keyword))
+}
+
+/// A pointer one step further. It stays short however long the way: it is for reading only.
+fn below(at: &str, part: &str) -> String {
+    told(&format!(
+        "{at}/{}",
+        part.replace('~', "~0").replace('/', "~1")
+    ))
 }
 
 impl<'v, 'a> Compiler<'v, 'a> {
@@ -428,23 +485,37 @@ impl<'v, 'a> Compiler<'v, 'a> {
         }
         let id = NodeId(self.nodes.len());
         let resource = self.index.base_of(value).unwrap_or(resource);
-        self.nodes.push(Node { resource, ..Node::default() });
+        self.nodes.push(Node {
+            resource,
+            ..Node::default()
+        });
         self.ids.insert(key, id);
-        self.queue.push_back(Task { id, value, resource, at });
+        self.queue.push_back(Task {
+            id,
+            value,
+            resource,
+            at,
+        });
         Ok(id)
     }
 
     fn fill(&mut self, task: &Task<'v, 'a>) -> Result<(), Unusable> {
         let node = match task.value {
             Value::Bool(true) => Node::default(),
-            Value::Bool(false) => Node { never: true, ..Node::default() },
+            Value::Bool(false) => Node {
+                never: true,
+                ..Node::default()
+            },
             Value::Object(_) => self.keywords(task)?,
             Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 return Err(Unusable::Keyword(told(&task.at)));
             }
         };
         if let Some(place) = self.nodes.get_mut(task.id.0) {
-            *place = Node { resource: task.resource, ..node };
+            *place = Node {
+                resource: task.resource,
+                ..node
+            };
         }
         Ok(())
     }
@@ -452,9 +523,14 @@ impl<'v, 'a> Compiler<'v, 'a> {
     fn keywords(&mut self, task: &Task<'v, 'a>) -> Result<Node, Unusable> {
         let modern = self.index.dialect == Dialect::Draft202012;
         if !modern && task.value.member("$ref").is_some() {
-            let in_place =
-                InPlace { reference: self.reference(task, "$ref")?, ..InPlace::default() };
-            return Ok(Node { in_place: Some(Box::new(in_place)), ..Node::default() });
+            let in_place = InPlace {
+                reference: self.reference(task, "$ref")?,
+                ..InPlace::default()
+            };
+            return Ok(Node {
+                in_place: Some(Box::new(in_place)),
+                ..Node::default()
+            });
         }
         let object = self.object(task, modern)?;
         Ok(Node {
@@ -482,18 +558,24 @@ impl<'v, 'a> Compiler<'v, 'a> {
     ) -> Result<Option<NodeId>, Unusable> {
         match task.value.member(keyword).filter(|_| known) {
             None => Ok(None),
-            Some(value) => {
-                self.node(value, task.resource, format!("{}/{keyword}", task.at)).map(Some)
-            }
+            Some(value) => self
+                .node(value, task.resource, below(&task.at, keyword))
+                .map(Some),
         }
     }
 
     fn list(&mut self, task: &Task<'v, 'a>, keyword: &str) -> Result<Vec<NodeId>, Unusable> {
-        let Some(value) = task.value.member(keyword) else { return Ok(Vec::new()) };
+        let Some(value) = task.value.member(keyword) else {
+            return Ok(Vec::new());
+        };
         let items = value.as_array().ok_or_else(|| wrong(&task.at, keyword))?;
         let mut nodes = Vec::with_capacity(items.len());
         for (number, item) in items.iter().enumerate() {
-            nodes.push(self.node(item, task.resource, format!("{}/{keyword}/{number}", task.at))?);
+            nodes.push(self.node(
+                item,
+                task.resource,
+                below(&below(&task.at, keyword), &number.to_string()),
+            )?);
         }
         Ok(nodes)
     }
@@ -503,11 +585,13 @@ impl<'v, 'a> Compiler<'v, 'a> {
         task: &Task<'v, 'a>,
         keyword: &str,
     ) -> Result<Vec<(Box<str>, NodeId)>, Unusable> {
-        let Some(value) = task.value.member(keyword) else { return Ok(Vec::new()) };
+        let Some(value) = task.value.member(keyword) else {
+            return Ok(Vec::new());
+        };
         let members = value.as_object().ok_or_else(|| wrong(&task.at, keyword))?;
         let mut nodes = Vec::with_capacity(members.len());
         for (name, inner) in members {
-            let at = format!("{}/{keyword}/{name}", task.at);
+            let at = below(&below(&task.at, keyword), name);
             nodes.push((Box::from(&**name), self.node(inner, task.resource, at)?));
         }
         Ok(nodes)
@@ -518,13 +602,16 @@ impl<'v, 'a> Compiler<'v, 'a> {
         task: &Task<'v, 'a>,
         keyword: &str,
     ) -> Result<Option<NodeId>, Unusable> {
-        let Some(value) = task.value.member(keyword) else { return Ok(None) };
+        let Some(value) = task.value.member(keyword) else {
+            return Ok(None);
+        };
         let text = value.as_str().ok_or_else(|| wrong(&task.at, keyword))?;
         let Some((target, resource)) = self.index.resolve(text, task.resource) else {
-            return Err(Unusable::Reference(told(&format!("{}/{keyword}", task.at))));
+            return Err(Unusable::Reference(below(&task.at, keyword)));
         };
         // Told as the place of the reference: the way to the target may be long.
-        self.node(target, resource, format!("{}/{keyword}", task.at)).map(Some)
+        self.node(target, resource, below(&task.at, keyword))
+            .map(Some)
     }
 
     fn pattern(&mut self, text: &str, at: &str) -> Result<Pattern, Unusable> {
@@ -540,7 +627,7 @@ impl<'v, 'a> Compiler<'v, 'a> {
             None => None,
             Some(value) => {
                 let text = value.as_str().ok_or_else(|| wrong(&task.at, "pattern"))?;
-                Some(self.pattern(text, &format!("{}/pattern", task.at))?)
+                Some(self.pattern(text, &below(&task.at, "pattern"))?)
             }
         };
         let format = match task.value.member("format") {
@@ -565,9 +652,19 @@ impl<'v, 'a> Compiler<'v, 'a> {
 
     fn array(&mut self, task: &Task<'v, 'a>, modern: bool) -> Result<Option<ArrayRules>, Unusable> {
         let (prefix, rest) = if modern {
-            (self.list(task, "prefixItems")?, self.one(task, "items", true)?)
-        } else if task.value.member("items").is_some_and(|items| items.as_array().is_some()) {
-            (self.list(task, "items")?, self.one(task, "additionalItems", true)?)
+            (
+                self.list(task, "prefixItems")?,
+                self.one(task, "items", true)?,
+            )
+        } else if task
+            .value
+            .member("items")
+            .is_some_and(|items| items.as_array().is_some())
+        {
+            (
+                self.list(task, "items")?,
+                self.one(task, "additionalItems", true)?,
+            )
         } else {
             (Vec::new(), self.one(task, "items", true)?)
         };
@@ -604,11 +701,15 @@ impl<'v, 'a> Compiler<'v, 'a> {
     ) -> Result<Option<ObjectRules>, Unusable> {
         let mut patterns = Vec::new();
         for (text, node) in self.map(task, "patternProperties")? {
-            let at = format!("{}/patternProperties/{text}", task.at);
+            let at = below(&below(&task.at, "patternProperties"), &text);
             patterns.push((self.pattern(&text, &at)?, node));
         }
         let mut dependent_required = Vec::new();
-        let keyword = if modern { "dependentRequired" } else { "dependencies" };
+        let keyword = if modern {
+            "dependentRequired"
+        } else {
+            "dependencies"
+        };
         if let Some(value) = task.value.member(keyword) {
             let members = value.as_object().ok_or_else(|| wrong(&task.at, keyword))?;
             for (name, needed) in members {
@@ -645,26 +746,35 @@ impl<'v, 'a> Compiler<'v, 'a> {
     fn in_place(&mut self, task: &Task<'v, 'a>, modern: bool) -> Result<Option<InPlace>, Unusable> {
         let condition = match self.one(task, "if", true)? {
             None => None,
-            Some(test) => {
-                Some((test, self.one(task, "then", true)?, self.one(task, "else", true)?))
-            }
+            Some(test) => Some((
+                test,
+                self.one(task, "then", true)?,
+                self.one(task, "else", true)?,
+            )),
         };
         let dependent = if modern {
             self.map(task, "dependentSchemas")?
         } else {
             let mut nodes = Vec::new();
-            for (name, inner) in
-                task.value.member("dependencies").and_then(Value::as_object).unwrap_or_default()
+            for (name, inner) in task
+                .value
+                .member("dependencies")
+                .and_then(Value::as_object)
+                .unwrap_or_default()
             {
                 if inner.as_array().is_none() {
-                    let at = format!("{}/dependencies/{name}", task.at);
+                    let at = below(&below(&task.at, "dependencies"), name);
                     nodes.push((Box::from(&**name), self.node(inner, task.resource, at)?));
                 }
             }
             nodes
         };
         let place = InPlace {
-            reference: if modern { self.reference(task, "$ref")? } else { None },
+            reference: if modern {
+                self.reference(task, "$ref")?
+            } else {
+                None
+            },
             dynamic: if modern { self.dynamic(task)? } else { None },
             all_of: self.list(task, "allOf")?,
             any_of: self.list(task, "anyOf")?,
@@ -682,7 +792,11 @@ impl<'v, 'a> Compiler<'v, 'a> {
             || place.condition.is_some()
             || !place.dependent.is_empty();
         for keyword in ["allOf", "anyOf", "oneOf"] {
-            let empty = task.value.member(keyword).and_then(Value::as_array).is_some_and(<[_]>::is_empty);
+            let empty = task
+                .value
+                .member(keyword)
+                .and_then(Value::as_array)
+                .is_some_and(<[_]>::is_empty);
             if empty {
                 return Err(wrong(&task.at, keyword));
             }
@@ -692,15 +806,21 @@ impl<'v, 'a> Compiler<'v, 'a> {
 
     /// `$dynamicRef`: where it leads at first, and the name to look for in the dynamic scope when
     /// that is a `$dynamicAnchor` (2020-12 core, section 8.2.3.2).
-    fn dynamic(
-        &mut self,
-        task: &Task<'v, 'a>,
-    ) -> Result<Option<(NodeId, Option<Box<str>>)>, Unusable> {
+    fn dynamic(&mut self, task: &Task<'v, 'a>) -> Result<Option<Dynamic>, Unusable> {
         let keyword = "$dynamicRef";
-        let Some(first) = self.reference(task, keyword)? else { return Ok(None) };
-        let text = task.value.member(keyword).and_then(Value::as_str).unwrap_or_default();
+        let Some(first) = self.reference(task, keyword)? else {
+            return Ok(None);
+        };
+        let text = task
+            .value
+            .member(keyword)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let name = text.split_once('#').map_or("", |(_, name)| name);
-        let target = self.index.resolve(text, task.resource).map(|(value, _)| value);
+        let target = self
+            .index
+            .resolve(text, task.resource)
+            .map(|(value, _)| value);
         let is_dynamic = target
             .and_then(|value| value.member("$dynamicAnchor"))
             .and_then(Value::as_str)
@@ -716,7 +836,7 @@ impl<'v, 'a> Compiler<'v, 'a> {
             .filter_map(|(at, resource)| Some((at, *resource.dynamic.get(name)?)))
             .collect();
         for (resource, value) in anchors {
-            let node = self.node(value, resource, format!("{}/{keyword}", task.at))?;
+            let node = self.node(value, resource, below(&task.at, keyword))?;
             self.dynamic_anchors.insert((resource, name.into()), node);
         }
         Ok(Some((first, Some(name.into()))))
@@ -724,20 +844,17 @@ impl<'v, 'a> Compiler<'v, 'a> {
 }
 
 fn types(task: &Task<'_, '_>) -> Result<Option<Types>, Unusable> {
-    let Some(value) = task.value.member("type") else { return Ok(None) };
+    let Some(value) = task.value.member("type") else {
+        return Ok(None);
+    };
     let single = std::slice::from_ref(value);
     let mut types = Types::default();
     for name in value.as_array().unwrap_or(single) {
-        match name.as_str() {
-            Some("null") => types.null = true,
-            Some("boolean") => types.boolean = true,
-            Some("integer") => types.integer = true,
-            Some("number") => types.number = true,
-            Some("string") => types.string = true,
-            Some("array") => types.array = true,
-            Some("object") => types.object = true,
-            Some(_) | None => return Err(wrong(&task.at, "type")),
-        }
+        let named = name
+            .as_str()
+            .and_then(Types::named)
+            .ok_or_else(|| wrong(&task.at, "type"))?;
+        types.0 |= named.0;
     }
     Ok(Some(types))
 }
@@ -758,7 +875,10 @@ fn values(task: &Task<'_, '_>) -> Result<Option<Values>, Unusable> {
         .map(|value| value.clone().into_owned())
         .collect();
     allowed.sort_unstable_by(Value::compare);
-    Ok(Some(Values { keyword: "enum", allowed }))
+    Ok(Some(Values {
+        keyword: "enum",
+        allowed,
+    }))
 }
 
 fn number(task: &Task<'_, '_>) -> Result<Option<NumberRules>, Unusable> {
@@ -769,7 +889,11 @@ fn number(task: &Task<'_, '_>) -> Result<Option<NumberRules>, Unusable> {
         exclusive_maximum: decimal(task, "exclusiveMaximum")?,
         multiple_of: decimal(task, "multipleOf")?,
     };
-    if rules.multiple_of.as_ref().is_some_and(|factor| !factor.is_positive()) {
+    if rules
+        .multiple_of
+        .as_ref()
+        .is_some_and(|factor| !factor.is_positive())
+    {
         return Err(wrong(&task.at, "multipleOf"));
     }
     let any = rules.minimum.is_some()
@@ -791,7 +915,10 @@ fn decimal(task: &Task<'_, '_>, keyword: &str) -> Result<Option<Decimal>, Unusab
 fn count(task: &Task<'_, '_>, keyword: &str) -> Result<Option<usize>, Unusable> {
     match decimal(task, keyword)? {
         None => Ok(None),
-        Some(number) => number.as_count().map(Some).ok_or_else(|| wrong(&task.at, keyword)),
+        Some(number) => number
+            .as_count()
+            .map(Some)
+            .ok_or_else(|| wrong(&task.at, keyword)),
     }
 }
 
@@ -803,13 +930,13 @@ fn flag(task: &Task<'_, '_>, keyword: &str) -> Result<bool, Unusable> {
     }
 }
 
-fn names(
-    value: &Value<'_>,
-    task: &Task<'_, '_>,
-    keyword: &str,
-) -> Result<Vec<Box<str>>, Unusable> {
+fn names(value: &Value<'_>, task: &Task<'_, '_>, keyword: &str) -> Result<Vec<Box<str>>, Unusable> {
     let list = value.as_array().ok_or_else(|| wrong(&task.at, keyword))?;
     list.iter()
-        .map(|name| name.as_str().map(Box::from).ok_or_else(|| wrong(&task.at, keyword)))
+        .map(|name| {
+            name.as_str()
+                .map(Box::from)
+                .ok_or_else(|| wrong(&task.at, keyword))
+        })
         .collect()
 }

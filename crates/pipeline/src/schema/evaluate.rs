@@ -19,9 +19,10 @@ use super::{FAULTS_MAX, Fault, Faults, Invalid, UNDECLARED, told};
 
 /// How many subschemas may be under evaluation within each other.
 const NESTING_MAX: usize = 192;
-/// Steps that every evaluation may take, and further ones for each byte of the value.
+/// Steps that every evaluation may take, further ones for each byte of the value, and the most.
 const STEPS_MIN: usize = 100_000;
 const STEPS_PER_BYTE: usize = 16;
+const STEPS_MAX: usize = 20_000_000;
 
 type Member<'v> = (Cow<'v, str>, Value<'v>);
 
@@ -29,7 +30,10 @@ type Member<'v> = (Cow<'v, str>, Value<'v>);
 pub(crate) fn evaluate(schema: &Schema, value: &Value<'_>, bytes: usize) -> Result<(), Invalid> {
     let mut cx = Context {
         schema,
-        steps: STEPS_MIN.saturating_add(bytes.saturating_mul(STEPS_PER_BYTE)),
+        steps: bytes
+            .saturating_mul(STEPS_PER_BYTE)
+            .saturating_add(STEPS_MIN)
+            .min(STEPS_MAX),
         nesting: 0,
         undecided: false,
         quiet: 0,
@@ -44,7 +48,10 @@ pub(crate) fn evaluate(schema: &Schema, value: &Value<'_>, bytes: usize) -> Resu
         Verdict::Fits => Ok(()),
         Verdict::Undeclared | Verdict::Fails => {
             if cx.faults.is_empty() {
-                cx.faults.push(Fault { pointer: String::new(), keyword: "schema" });
+                cx.faults.push(Fault {
+                    pointer: String::new(),
+                    keyword: "schema",
+                });
             }
             Err(Invalid::Faults(Faults(cx.faults)))
         }
@@ -112,7 +119,9 @@ impl Seen {
     }
 
     fn has(&self, at: usize) -> bool {
-        self.bits.get(at.wrapping_shr(6)).is_some_and(|bits| bits & (1 << (at & 63)) != 0)
+        self.bits
+            .get(at.wrapping_shr(6))
+            .is_some_and(|bits| bits & (1 << (at & 63)) != 0)
     }
 
     fn merge(&mut self, other: &Self) {
@@ -157,7 +166,10 @@ impl<'s> Context<'s> {
         if self.quiet == 0 && self.faults.len() < FAULTS_MAX {
             let mut pointer = String::new();
             path.write(&mut pointer);
-            self.faults.push(Fault { pointer: told(&pointer), keyword });
+            self.faults.push(Fault {
+                pointer: told(&pointer),
+                keyword,
+            });
         }
     }
 
@@ -241,7 +253,9 @@ impl<'s> Context<'s> {
             Value::Array(_) => node.unevaluated_items,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         };
-        let Some(rest) = rest else { return self.keywords(node, value, path, seen) };
+        let Some(rest) = rest else {
+            return self.keywords(node, value, path, seen);
+        };
         let mut local = Seen::default();
         let mut verdict = self.keywords(node, value, path, Some(&mut local));
         if self.done(verdict) {
@@ -300,7 +314,7 @@ impl<'s> Context<'s> {
             return self.fail(path, "false");
         }
         let mut verdict = Verdict::Fits;
-        if let Some(types) = &node.types
+        if let Some(types) = node.types
             && !has_type(types, value)
         {
             verdict = self.fail(path, "type");
@@ -342,25 +356,39 @@ impl<'s> Context<'s> {
         if !self.step(value.count()) {
             return Verdict::Fails;
         }
-        match values.allowed.binary_search_by(|allowed| allowed.compare(value)) {
+        match values
+            .allowed
+            .binary_search_by(|allowed| allowed.compare(value))
+        {
             Ok(_) => Verdict::Fits,
             Err(_) => self.fail(path, values.keyword),
         }
     }
 
     fn number(&mut self, rules: &NumberRules, text: &str, path: &Path<'_>) -> Verdict {
-        let Some(number) = Decimal::parse(text) else { return self.fail(path, "type") };
+        let Some(number) = Decimal::parse(text) else {
+            return self.fail(path, "type");
+        };
         let below = |bound: &Option<Decimal>| bound.as_ref().is_some_and(|bound| number < *bound);
         let above = |bound: &Option<Decimal>| bound.as_ref().is_some_and(|bound| number > *bound);
         let at = |bound: &Option<Decimal>| bound.as_ref().is_some_and(|bound| number == *bound);
         let failures = [
             ("minimum", below(&rules.minimum)),
             ("maximum", above(&rules.maximum)),
-            ("exclusiveMinimum", below(&rules.exclusive_minimum) || at(&rules.exclusive_minimum)),
-            ("exclusiveMaximum", above(&rules.exclusive_maximum) || at(&rules.exclusive_maximum)),
+            (
+                "exclusiveMinimum",
+                below(&rules.exclusive_minimum) || at(&rules.exclusive_minimum),
+            ),
+            (
+                "exclusiveMaximum",
+                above(&rules.exclusive_maximum) || at(&rules.exclusive_maximum),
+            ),
             (
                 "multipleOf",
-                rules.multiple_of.as_ref().is_some_and(|factor| !number.is_multiple_of(factor)),
+                rules
+                    .multiple_of
+                    .as_ref()
+                    .is_some_and(|factor| !number.is_multiple_of(factor)),
             ),
         ];
         self.failures(&failures, path)
@@ -392,7 +420,10 @@ impl<'s> Context<'s> {
             ("minLength", rules.chars_min.is_some_and(|min| chars < min)),
             ("maxLength", rules.chars_max.is_some_and(|max| chars > max)),
             ("pattern", !pattern),
-            ("format", rules.format.is_some_and(|format| !format.holds(text))),
+            (
+                "format",
+                rules.format.is_some_and(|format| !format.holds(text)),
+            ),
         ];
         self.failures(&failures, path)
     }
@@ -416,17 +447,29 @@ impl<'s> Context<'s> {
     ) -> Verdict {
         let mut verdict = self.failures(
             &[
-                ("minItems", rules.items_min.is_some_and(|min| items.len() < min)),
-                ("maxItems", rules.items_max.is_some_and(|max| items.len() > max)),
+                (
+                    "minItems",
+                    rules.items_min.is_some_and(|min| items.len() < min),
+                ),
+                (
+                    "maxItems",
+                    rules.items_max.is_some_and(|max| items.len() > max),
+                ),
             ],
             path,
         );
         for (at, item) in items.iter().enumerate() {
-            let Some(id) = rules.prefix.get(at).copied().or(rules.rest) else { break };
+            let Some(id) = rules.prefix.get(at).copied().or(rules.rest) else {
+                break;
+            };
             if self.done(verdict) || !self.step(1) {
                 return Verdict::Fails;
             }
-            let keyword = if rules.prefix.is_empty() { "items" } else { "prefixItems" };
+            let keyword = if rules.prefix.is_empty() {
+                "items"
+            } else {
+                "prefixItems"
+            };
             verdict = verdict.min(self.rest(id, item, &Path::Item(path, at), keyword));
             if let Some(seen) = seen.as_deref_mut() {
                 seen.add(at);
@@ -462,7 +505,14 @@ impl<'s> Context<'s> {
         }
         self.failures(
             &[
-                (if contains.min == 1 { "contains" } else { "minContains" }, count < contains.min),
+                (
+                    if contains.min == 1 {
+                        "contains"
+                    } else {
+                        "minContains"
+                    },
+                    count < contains.min,
+                ),
                 ("maxContains", contains.max.is_some_and(|max| count > max)),
             ],
             path,
@@ -516,7 +566,9 @@ impl<'s> Context<'s> {
             }
             let path = Path::Member(path, name);
             let mut known = false;
-            let found = rules.properties.binary_search_by(|(it, _)| (**it).cmp(name.as_ref()));
+            let found = rules
+                .properties
+                .binary_search_by(|(it, _)| (**it).cmp(name.as_ref()));
             if let Some((_, id)) = found.ok().and_then(|at| rules.properties.get(at)) {
                 known = true;
                 verdict = verdict.min(self.place(*id, value, &path));
@@ -555,16 +607,17 @@ impl<'s> Context<'s> {
     }
 
     /// The keywords that look at names and numbers of members alone.
-    fn counts(
-        &mut self,
-        rules: &ObjectRules,
-        members: &[Member<'_>],
-        path: &Path<'_>,
-    ) -> Verdict {
+    fn counts(&mut self, rules: &ObjectRules, members: &[Member<'_>], path: &Path<'_>) -> Verdict {
         let mut verdict = self.failures(
             &[
-                ("minProperties", rules.properties_min.is_some_and(|min| members.len() < min)),
-                ("maxProperties", rules.properties_max.is_some_and(|max| members.len() > max)),
+                (
+                    "minProperties",
+                    rules.properties_min.is_some_and(|min| members.len() < min),
+                ),
+                (
+                    "maxProperties",
+                    rules.properties_max.is_some_and(|max| members.len() > max),
+                ),
             ],
             path,
         );
@@ -597,8 +650,15 @@ impl<'s> Context<'s> {
         mut seen: Option<&mut Seen>,
     ) -> Verdict {
         let mut verdict = Verdict::Fits;
-        let dynamic = rules.dynamic.as_ref().map(|(first, name)| self.dynamic(*first, name.as_deref()));
-        let all = rules.reference.into_iter().chain(dynamic).chain(rules.all_of.iter().copied());
+        let dynamic = rules
+            .dynamic
+            .as_ref()
+            .map(|(first, name)| self.dynamic(*first, name.as_deref()));
+        let all = rules
+            .reference
+            .into_iter()
+            .chain(dynamic)
+            .chain(rules.all_of.iter().copied());
         for id in all {
             verdict = verdict.min(self.node(id, value, path, seen.as_deref_mut()));
             if self.done(verdict) {
@@ -714,25 +774,24 @@ impl<'s> Context<'s> {
     ) -> Verdict {
         match (verdict, branch) {
             (Verdict::Fails, _) => self.fail(path, keyword),
-            (Verdict::Undeclared, Some(id)) if self.quiet == 0 => {
-                self.node(id, value, path, None)
-            }
+            (Verdict::Undeclared, Some(id)) if self.quiet == 0 => self.node(id, value, path, None),
             (Verdict::Undeclared | Verdict::Fits, _) => verdict,
         }
     }
 }
 
-fn has_type(types: &Types, value: &Value<'_>) -> bool {
+fn has_type(types: Types, value: &Value<'_>) -> bool {
     match value {
-        Value::Null => types.null,
-        Value::Bool(_) => types.boolean,
+        Value::Null => types.has(Types::NULL),
+        Value::Bool(_) => types.has(Types::BOOLEAN),
         Value::Number(text) => {
-            types.number
-                || (types.integer && Decimal::parse(text).is_some_and(|it| it.is_integer_64()))
+            types.has(Types::NUMBER)
+                || (types.has(Types::INTEGER)
+                    && Decimal::parse(text).is_some_and(|it| it.is_integer_64()))
         }
-        Value::String(_) => types.string,
-        Value::Array(_) => types.array,
-        Value::Object(_) => types.object,
+        Value::String(_) => types.has(Types::STRING),
+        Value::Array(_) => types.has(Types::ARRAY),
+        Value::Object(_) => types.has(Types::OBJECT),
     }
 }
 

@@ -49,7 +49,8 @@ impl Format {
 
 /// RFC 3339, section 5.6.
 fn date_time(text: &str) -> bool {
-    text.split_once(['T', 't']).is_some_and(|(day, hour)| date(day) && time(hour))
+    text.split_once(['T', 't'])
+        .is_some_and(|(day, hour)| date(day) && time(hour))
 }
 
 fn date(text: &str) -> bool {
@@ -59,8 +60,7 @@ fn date(text: &str) -> bool {
     else {
         return false;
     };
-    let (Some(year), Some(month), Some(day)) =
-        (digits(year, 4), digits(month, 2), digits(day, 2))
+    let (Some(year), Some(month), Some(day)) = (digits(year, 4), digits(month, 2), digits(day, 2))
     else {
         return false;
     };
@@ -76,7 +76,9 @@ fn date(text: &str) -> bool {
 }
 
 fn time(text: &str) -> bool {
-    let Some(at) = text.find(['Z', 'z', '+', '-']) else { return false };
+    let Some(at) = text.find(['Z', 'z', '+', '-']) else {
+        return false;
+    };
     let (clock, zone) = text.split_at(at);
     let mut zone_chars = zone.chars();
     let (ahead, zone) = match zone_chars.next() {
@@ -91,7 +93,9 @@ fn time(text: &str) -> bool {
     if fraction.is_some_and(|it| it.is_empty() || !it.bytes().all(|it| it.is_ascii_digit())) {
         return false;
     }
-    let Some((minutes, seconds)) = clock.rsplit_once(':') else { return false };
+    let Some((minutes, seconds)) = clock.rsplit_once(':') else {
+        return false;
+    };
     let (Some(minutes), Some(seconds), Some(zone)) =
         (hours_minutes(minutes), digits(seconds, 2), zone)
     else {
@@ -99,7 +103,11 @@ fn time(text: &str) -> bool {
     };
     // A leap second is the last one of a day in UTC.
     let day = 24 * 60;
-    let utc = if ahead { minutes + day - zone } else { minutes + zone } % day;
+    let utc = if ahead {
+        minutes + day - zone
+    } else {
+        minutes + zone
+    } % day;
     seconds < 60 || (seconds == 60 && utc == day - 1)
 }
 
@@ -116,10 +124,14 @@ fn digits(text: &str, count: usize) -> Option<u32> {
 
 /// RFC 5321, section 4.1.2, without comments.
 fn email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
     let local = match local.strip_prefix('"').and_then(|it| it.strip_suffix('"')) {
         Some(quoted) => quoted_local(quoted),
-        None => local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atom)),
+        None => local
+            .split('.')
+            .all(|atom| !atom.is_empty() && atom.bytes().all(is_atom)),
     };
     let domain = match domain.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
         Some(literal) => match literal.strip_prefix("IPv6:") {
@@ -157,15 +169,21 @@ fn hostname(text: &str) -> bool {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
 }
 
 /// RFC 3986, section 3: a scheme, and no character or escape that no URI has.
 fn uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
     let scheme = scheme.starts_with(|it: char| it.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (hierarchy, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = match hierarchy.strip_prefix("//") {
@@ -227,4 +245,5 @@ fn uuid(text: &str) -> bool {
         })
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

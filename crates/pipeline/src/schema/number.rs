@@ -33,7 +33,8 @@ impl Decimal {
             Some((whole, fraction)) => (whole, Some(fraction)),
             None => (mantissa, None),
         };
-        let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+        let all_digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
         let shape = all_digits(whole)
             && (whole.len() == 1 || !whole.starts_with('0'))
             && fraction.is_none_or(all_digits);
@@ -48,10 +49,17 @@ impl Decimal {
                     return None;
                 }
                 // Far beyond any finite double either way: the scan refuses what is too large.
-                text.strip_prefix('+').unwrap_or(text).parse::<i32>().map_or(
-                    if text.starts_with('-') { i64::from(i32::MIN) } else { i64::from(i32::MAX) },
-                    i64::from,
-                )
+                text.strip_prefix('+')
+                    .unwrap_or(text)
+                    .parse::<i32>()
+                    .map_or(
+                        if text.starts_with('-') {
+                            i64::from(i32::MIN)
+                        } else {
+                            i64::from(i32::MAX)
+                        },
+                        i64::from,
+                    )
             }
         };
         let mut digits: SmallVec<[u8; 24]> = whole
@@ -69,14 +77,23 @@ impl Decimal {
             digits.pop();
         }
         if digits.is_empty() {
-            return Some(Self { negative: false, digits, point: 0 });
+            return Some(Self {
+                negative: false,
+                digits,
+                point: 0,
+            });
         }
-        Some(Self { negative, digits, point })
+        Some(Self {
+            negative,
+            digits,
+            point,
+        })
     }
 
     /// Whether it has no fraction: `1.0` and `1e2` have none.
     pub(crate) fn is_integer(&self) -> bool {
-        self.digits.is_empty() || usize::try_from(self.point).is_ok_and(|it| it >= self.digits.len())
+        self.digits.is_empty()
+            || usize::try_from(self.point).is_ok_and(|it| it >= self.digits.len())
     }
 
     /// Whether it is an integer that a signed or an unsigned integer of 64 bits holds.
@@ -89,7 +106,11 @@ impl Decimal {
         let size = digits.fold(0_u128, |value, digit| {
             value.saturating_mul(10).saturating_add(u128::from(*digit))
         });
-        if self.negative { size <= 1 << 63 } else { size <= u128::from(u64::MAX) }
+        if self.negative {
+            size <= 1 << 63
+        } else {
+            size <= u128::from(u64::MAX)
+        }
     }
 
     /// A count, such as `minLength` has; one beyond `usize` is as large as can be.
@@ -114,9 +135,13 @@ impl Decimal {
         if self.digits.is_empty() {
             return true;
         }
-        let scale = |it: &Self| it.point.saturating_sub(i64::try_from(it.digits.len()).unwrap_or(0));
+        let scale = |it: &Self| {
+            it.point
+                .saturating_sub(i64::try_from(it.digits.len()).unwrap_or(0))
+        };
         let low = scale(self).min(scale(factor));
-        let zeros = |it: &Self| usize::try_from(scale(it).saturating_sub(low)).unwrap_or(usize::MAX);
+        let zeros =
+            |it: &Self| usize::try_from(scale(it).saturating_sub(low)).unwrap_or(usize::MAX);
         let (ours, theirs) = (zeros(self), zeros(factor));
         if ours > DIGITS_MAX || theirs > DIGITS_MAX {
             return false;
@@ -126,17 +151,23 @@ impl Decimal {
             .iter()
             .chain(std::iter::repeat_n(&0, theirs))
             .try_fold(0_u128, |value, digit| {
-                value.checked_mul(10)?.checked_add(u128::from(*digit)).filter(|it| *it < 1 << 120)
+                value
+                    .checked_mul(10)?
+                    .checked_add(u128::from(*digit))
+                    .filter(|it| *it < 1 << 120)
             })
         else {
             return false;
         };
-        let rest = self.digits.iter().chain(std::iter::repeat_n(&0, ours)).try_fold(
-            0_u128,
-            |rest, digit| {
-                rest.checked_mul(10)?.checked_add(u128::from(*digit))?.checked_rem(divisor)
-            },
-        );
+        let rest = self
+            .digits
+            .iter()
+            .chain(std::iter::repeat_n(&0, ours))
+            .try_fold(0_u128, |rest, digit| {
+                rest.checked_mul(10)?
+                    .checked_add(u128::from(*digit))?
+                    .checked_rem(divisor)
+            });
         rest == Some(0)
     }
 
@@ -146,9 +177,10 @@ impl Decimal {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            (false, false) => {
-                self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits))
-            }
+            (false, false) => self
+                .point
+                .cmp(&other.point)
+                .then_with(|| self.digits.cmp(&other.digits)),
         }
     }
 }
@@ -170,4 +202,5 @@ impl PartialOrd for Decimal {
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,10 @@ use std::fmt::Write as _;
 const PATTERN_BYTES_MAX: usize = 4096;
 /// The largest compiled pattern, in bytes.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
-/// The most steps of one match by backtracking.
-const STEPS_MAX: usize = 50_000;
+/// The most steps back of one match by backtracking.
+const BACKTRACKS_MAX: usize = 5_000;
+/// What a match by backtracking costs at least, in steps of evaluation.
+const BACKTRACKING_COST: usize = 250;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Pattern {
             Ok(regex) => Some(Self::Linear(regex)),
             Err(regex::Error::CompiledTooBig(_)) => None,
             Err(_) => fancy_regex::RegexBuilder::new(&pattern)
-                .backtrack_limit(STEPS_MAX)
+                .backtrack_limit(BACKTRACKS_MAX)
                 .delegate_size_limit(COMPILED_BYTES_MAX)
                 .delegate_dfa_size_limit(COMPILED_BYTES_MAX)
                 .build()
@@ -55,7 +57,7 @@ impl Pattern {
     pub(crate) fn cost(&self, text: &str) -> usize {
         match self {
             Self::Linear(_) => text.len().wrapping_shr(4),
-            Self::Backtracking(_) => text.len().saturating_add(STEPS_MAX.wrapping_shr(4)),
+            Self::Backtracking(_) => text.len().saturating_add(BACKTRACKING_COST),
         }
     }
 }
@@ -154,6 +156,14 @@ fn escape(
             };
             write!(out, "\\x{{{code:x}}}").ok()?;
         }
+        ('p' | 'P' | 'u', _) => {
+            out.push('\\');
+            out.push(char);
+            if chars.peek() == Some(&'{') {
+                out.extend(chars.by_ref().take_while(|it| *it != '}'));
+                out.push('}');
+            }
+        }
         _ => {
             out.push('\\');
             out.push(char);
@@ -171,4 +181,5 @@ fn hex4(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<u32> {
     Some(value)
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

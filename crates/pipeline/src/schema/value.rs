@@ -32,30 +32,52 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn member(&self, name: &str) -> Option<&Value<'a>> {
-        let Self::Object(members) = self else { return None };
-        find(members, name).and_then(|at| members.get(at)).map(|(_, value)| value)
+        let Self::Object(members) = self else {
+            return None;
+        };
+        find(members, name)
+            .and_then(|at| members.get(at))
+            .map(|(_, value)| value)
     }
 
     pub(crate) fn as_str(&self) -> Option<&str> {
-        if let Self::String(text) = self { Some(text) } else { None }
+        if let Self::String(text) = self {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     pub(crate) fn as_array(&self) -> Option<&[Value<'a>]> {
-        if let Self::Array(items) = self { Some(items) } else { None }
+        if let Self::Array(items) = self {
+            Some(items)
+        } else {
+            None
+        }
     }
 
     pub(crate) fn as_object(&self) -> Option<&[(Cow<'a, str>, Value<'a>)]> {
-        if let Self::Object(members) = self { Some(members) } else { None }
+        if let Self::Object(members) = self {
+            Some(members)
+        } else {
+            None
+        }
     }
 
     /// How many values it holds, itself included.
     pub(crate) fn count(&self) -> usize {
         match self {
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => 1,
-            Self::Array(items) => items.iter().map(Self::count).sum::<usize>().saturating_add(1),
-            Self::Object(members) => {
-                members.iter().map(|(_, it)| it.count()).sum::<usize>().saturating_add(1)
-            }
+            Self::Array(items) => items
+                .iter()
+                .map(Self::count)
+                .sum::<usize>()
+                .saturating_add(1),
+            Self::Object(members) => members
+                .iter()
+                .map(|(_, it)| it.count())
+                .sum::<usize>()
+                .saturating_add(1),
         }
     }
 
@@ -111,11 +133,15 @@ impl<'a> Value<'a> {
 
 /// The place of a member among members that are ordered by name.
 pub(crate) fn find<T>(members: &[(Cow<'_, str>, T)], name: &str) -> Option<usize> {
-    members.binary_search_by(|(it, _)| it.as_ref().cmp(name)).ok()
+    members
+        .binary_search_by(|(it, _)| it.as_ref().cmp(name))
+        .ok()
 }
 
 fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
-    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    orders
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 struct Parser<'a> {
@@ -140,7 +166,8 @@ impl<'a> Parser<'a> {
 
     fn word(&mut self, word: &str) -> Option<()> {
         let rest = self.text.get(self.at..)?;
-        rest.starts_with(word).then(|| self.at = self.at.saturating_add(word.len()))
+        rest.starts_with(word)
+            .then(|| self.at = self.at.saturating_add(word.len()))
     }
 
     fn value(&mut self, depth: usize) -> Option<Value<'a>> {
@@ -215,7 +242,9 @@ impl<'a> Parser<'a> {
     fn string(&mut self) -> Option<Cow<'a, str>> {
         self.take(b'"')?;
         let rest = self.text.get(self.at..)?;
-        let end = rest.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)?;
+        let end = rest
+            .bytes()
+            .position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)?;
         let plain = rest.get(..end)?;
         self.at = self.at.saturating_add(end);
         if self.take(b'"').is_some() {
@@ -224,7 +253,9 @@ impl<'a> Parser<'a> {
         let mut text = String::from(plain);
         loop {
             let rest = self.text.get(self.at..)?;
-            let end = rest.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)?;
+            let end = rest
+                .bytes()
+                .position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)?;
             text.push_str(rest.get(..end)?);
             self.at = self.at.saturating_add(end);
             if self.take(b'"').is_some() {
@@ -273,4 +304,5 @@ impl<'a> Parser<'a> {
     }
 }
 
-//TESTS
+#[cfg(test)]
+mod tests;

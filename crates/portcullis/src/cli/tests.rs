@@ -23,13 +23,23 @@ fn the_reference_is_up_to_date() {
         std::fs::write(path, &now).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(committed, now, "run the tests with UPDATE=1 to write `{path}` anew");
+    assert_eq!(
+        committed, now,
+        "run the tests with UPDATE=1 to write `{path}` anew"
+    );
 }
 
 fn write_help(out: &mut String, command: &clap::Command, name: &str) {
-    let help = command.clone().term_width(100).bin_name(name).render_long_help();
-    let help: String = help.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    write!(out, "\n## `{name}`\n\n```text\n{help}```\n").unwrap();
+    let help = command
+        .clone()
+        .term_width(100)
+        .bin_name(name)
+        .render_long_help();
+    write!(out, "\n## `{name}`\n\n```text\n").unwrap();
+    for line in help.to_string().lines() {
+        writeln!(out, "{}", line.trim_end()).unwrap();
+    }
+    out.push_str("```\n");
     for inner in command.get_subcommands() {
         if !inner.is_hide_set() && inner.get_name() != "help" {
             let name = format!("{name} {}", inner.get_name());

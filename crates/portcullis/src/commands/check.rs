@@ -17,8 +17,9 @@ use crate::output::{self, Style};
 /// Draws the mistakes on standard error and prints the verdict on standard output.
 pub(crate) fn run(args: &cli::Check, environment: &Environment) -> anyhow::Result<ExitCode> {
     let path = super::config_path(args.config.path.as_deref(), environment)?;
-    let also =
-        |config: &Config, document: &Document<'_>| surroundings::check(config, document, environment);
+    let also = |config: &Config, document: &Document<'_>| {
+        surroundings::check(config, document, environment)
+    };
     let (servers, mistakes) = match load(&path, environment, None, also) {
         Ok(loaded) => (Some(loaded.config.servers.len()), loaded.warnings),
         Err(Unusable::Mistakes(mistakes)) => (None, mistakes),
@@ -36,7 +37,11 @@ pub(crate) fn run(args: &cli::Check, environment: &Environment) -> anyhow::Resul
         output::tell(&mistakes.draw(style.width, style.colour));
         output::print_line(&verdict(servers, &mistakes))?;
     }
-    Ok(if servers.is_some() { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
+    Ok(if servers.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(WRONG)
+    })
 }
 
 fn verdict(servers: Option<usize>, mistakes: &Mistakes) -> String {
@@ -52,5 +57,9 @@ fn verdict(servers: Option<usize>, mistakes: &Mistakes) -> String {
 }
 
 fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
 }

@@ -1,6 +1,6 @@
 //! `portcullis run`: the gateway.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -30,7 +30,11 @@ pub(crate) fn run(
     environment: &Environment,
 ) -> anyhow::Result<ExitCode> {
     let path = super::config_path(args.config.path.as_deref(), environment)?;
-    let source = Source { path, args, environment };
+    let source = Source {
+        path,
+        args,
+        environment,
+    };
     let (config, warnings) = source.read()?;
     super::start_logging(log, &config.log, LogLevel::Info, environment)?;
     log_warnings(&warnings);
@@ -39,7 +43,9 @@ pub(crate) fn run(
         None => default_directory(environment)?,
     };
     let state = StateDirectory::open(&directory, IfTaken::Refuse)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(serve(&source, config, state));
     // A signal that insisted left requests behind; they end here.
     runtime.shutdown_background();
@@ -56,7 +62,9 @@ struct Source<'a> {
 impl Source<'_> {
     /// What the file says, and after it the arguments.
     fn read(&self) -> Result<(Config, Mistakes), Unusable> {
-        let loaded = load(&self.path, self.environment, self.args.listen, |_, _| Vec::new())?;
+        let loaded = load(&self.path, self.environment, self.args.listen, |_, _| {
+            Vec::new()
+        })?;
         let mut config = loaded.config;
         if let Some(directory) = &self.args.state_dir {
             config.state.directory = Some(directory.clone());
@@ -65,14 +73,21 @@ impl Source<'_> {
     }
 }
 
-async fn serve(source: &Source<'_>, config: Config, state: StateDirectory) -> anyhow::Result<ExitCode> {
+async fn serve(
+    source: &Source<'_>,
+    config: Config,
+    state: StateDirectory,
+) -> anyhow::Result<ExitCode> {
     let mut ending = Ending::listen().context("signals cannot be received")?;
     let mut watch = Watch::start(&source.path).context("signals cannot be received")?;
     let wiring = Wiring::open(&config, state, source.environment)?;
     let runtime = wiring.build(&config, None)?;
     let gateway = Gateway::bind(&config.listen, runtime).await?;
     announce(&gateway, &config)?;
-    let mut current = Current { config, served: gateway.runtime() };
+    let mut current = Current {
+        config,
+        served: gateway.runtime(),
+    };
     let (stop, stopped) = oneshot::channel::<()>();
     let mut stop = Some(stop);
     let serving = gateway.serve(async {
@@ -82,20 +97,23 @@ async fn serve(source: &Source<'_>, config: Config, state: StateDirectory) -> an
     let drained = loop {
         tokio::select! {
             drained = &mut serving => break drained,
-            signal = ending.next() => match stop.take() {
-                Some(stop) => {
-                    info!(signal, "ending after the requests in progress; a second signal ends at once");
-                    stop.send(()).ok();
-                }
-                None => {
+            signal = ending.next() => {
+                let Some(stop) = stop.take() else {
                     warn!(signal, "ended at once");
                     return Ok(ExitCode::from(FAILED));
-                }
-            },
+                };
+                info!(signal, "ending after the requests in progress; a second signal ends at once");
+                // Whoever would hear it has ended by itself.
+                stop.send(()).ok();
+            }
             cause = watch.next(), if stop.is_some() => current.reload(cause, source, &wiring),
         }
     };
-    info!(in_progress = drained.in_progress, cut_off = drained.cut_off, "ended");
+    info!(
+        in_progress = drained.in_progress,
+        cut_off = drained.cut_off,
+        "ended"
+    );
     drop(current);
     wiring.close().await;
     Ok(ExitCode::SUCCESS)
@@ -169,7 +187,11 @@ impl Current {
 /// A setting that differs though it cannot change while the gateway runs.
 fn fixed(new: &Config, old: &Config) -> Option<&'static str> {
     let paths = |config: &Config| {
-        config.listen.tls.as_ref().map(|tls| (tls.certificate.clone(), tls.key.clone()))
+        config
+            .listen
+            .tls
+            .as_ref()
+            .map(|tls| (tls.certificate.clone(), tls.key.clone()))
     };
     let differs = [
         (new.listen.address != old.listen.address, "listen.address"),
@@ -178,5 +200,8 @@ fn fixed(new: &Config, old: &Config) -> Option<&'static str> {
         (new.record != old.record, "record"),
         (new.log != old.log, "log"),
     ];
-    differs.into_iter().find(|(differs, _)| *differs).map(|(_, setting)| setting)
+    differs
+        .into_iter()
+        .find(|(differs, _)| *differs)
+        .map(|(_, setting)| setting)
 }

@@ -30,7 +30,10 @@ pub(crate) fn run(
         Some(name) if config.servers.contains_key(name) => Route::Server(name.parse()?),
         Some(name) => {
             let known: Vec<&str> = config.servers.keys().map(String::as_str).collect();
-            let message = format!("no server `{name}` in the configuration; it has {}", known.join(", "));
+            let message = format!(
+                "no server `{name}` in the configuration; it has {}",
+                known.join(", ")
+            );
             return Err(WrongRequest(message).into());
         }
     };

@@ -17,7 +17,8 @@ use crate::state::{IfTaken, StateDirectory, default_directory};
 
 /// Programs that run another, which says more of what is run.
 const RUNNERS: [&str; 12] = [
-    "npx", "bunx", "bun", "uvx", "uv", "pnpm", "node", "deno", "python", "python3", "docker", "podman",
+    "npx", "bunx", "bun", "uvx", "uv", "pnpm", "node", "deno", "python", "python3", "docker",
+    "podman",
 ];
 
 /// Serves one client until it closes standard input.
@@ -28,7 +29,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     super::start_logging(log, &Log::default(), LogLevel::Warn, environment)?;
     let name: ServerName = match &args.name {
-        Some(name) => name.parse().map_err(|_| {
+        Some(name) => name.parse().map_err(|_invalid| {
             let message = format!(
                 "`{name}` cannot be a server's name; start with a small letter, then small letters, digits and `-`, at most 32 characters"
             );
@@ -38,9 +39,15 @@ pub(crate) fn run(
     };
     let mut env = BTreeMap::new();
     for pair in &args.env {
-        let (variable, value) = pair.split_once('=').filter(|(v, _)| !v.is_empty()).ok_or_else(|| {
-            WrongRequest("`--env` takes `NAME=VALUE`; to hand a variable on use `--pass-env NAME`".to_owned())
-        })?;
+        let (variable, value) = pair
+            .split_once('=')
+            .filter(|(v, _)| !v.is_empty())
+            .ok_or_else(|| {
+                WrongRequest(
+                    "`--env` takes `NAME=VALUE`; to hand a variable on use `--pass-env NAME`"
+                        .to_owned(),
+                )
+            })?;
         env.insert(variable.to_owned(), value.to_owned());
     }
     let server = Server {
@@ -56,7 +63,9 @@ pub(crate) fn run(
     };
     let directory = match &args.state_dir {
         Some(directory) => directory.clone(),
-        None => default_directory(environment)?.join("wrap").join(name.to_string()),
+        None => default_directory(environment)?
+            .join("wrap")
+            .join(name.to_string()),
     };
     let state = StateDirectory::open(&directory, IfTaken::Beneath)?;
     super::serve_stdio(&config, Route::Server(name), state, environment)
@@ -66,7 +75,10 @@ pub(crate) fn run(
 fn name_of(command: &[String]) -> String {
     let stem = |word: &str| {
         let path = Path::new(word);
-        path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        path.file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     };
     let Some((program, arguments)) = command.split_first() else {
         return "server".to_owned();
@@ -74,13 +86,18 @@ fn name_of(command: &[String]) -> String {
     let program = stem(program);
     let packaged = || {
         let mut words = arguments.iter().filter(|word| !word.starts_with('-'));
-        let word = words.find(|word| !matches!(word.as_str(), "run" | "exec" | "dlx" | "tool" | "x"))?;
+        let word =
+            words.find(|word| !matches!(word.as_str(), "run" | "exec" | "dlx" | "tool" | "x"))?;
         // A version or a tag is no part of the name; a scope ends at the last slash.
         let last = word.rsplit('/').next().unwrap_or(word);
         let bare = last.split(['@', ':', '=']).next().unwrap_or(last);
         Some(stem(bare))
     };
-    let chosen = if RUNNERS.contains(&program.as_str()) { packaged() } else { None };
+    let chosen = if RUNNERS.contains(&program.as_str()) {
+        packaged()
+    } else {
+        None
+    };
     tidy(&chosen.unwrap_or(program))
 }
 
@@ -97,7 +114,11 @@ fn tidy(text: &str) -> String {
     }
     name.truncate(32);
     let name = name.trim_end_matches('-');
-    if name.is_empty() { "server".to_owned() } else { name.to_owned() }
+    if name.is_empty() {
+        "server".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 #[cfg(test)]

@@ -55,11 +55,13 @@ impl Path {
 
     /// The keys on the way, without the array steps.
     pub(crate) fn keys(&self) -> Vec<&str> {
-        let key = |step| match step {
-            &Step::Key(ref key) => Some(key.as_str()),
-            &Step::Index(_) => None,
-        };
-        self.0.iter().filter_map(key).collect()
+        let mut keys = Vec::new();
+        for step in &self.0 {
+            if let Step::Key(key) = step {
+                keys.push(key.as_str());
+            }
+        }
+        keys
     }
 }
 
@@ -157,7 +159,12 @@ pub(crate) fn locate(table: &DeTable<'_>, span: &Range<usize>) -> Option<Path> {
         }
     };
     for (key, value) in table {
-        visit(&Path::default().key(key.get_ref()), key.span(), value, &mut consider);
+        visit(
+            &Path::default().key(key.get_ref()),
+            key.span(),
+            value,
+            &mut consider,
+        );
     }
     best.map(|(_, path)| path)
 }

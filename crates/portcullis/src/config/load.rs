@@ -52,7 +52,11 @@ pub(crate) enum Unusable {
 }
 
 fn mistakes_in_words(count: usize) -> String {
-    if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") }
+    if count == 1 {
+        "a mistake".to_owned()
+    } else {
+        format!("{count} mistakes")
+    }
 }
 
 /// Reads `path`. `listen` stands for the file's `listen.address`, and `also` may note further
@@ -63,24 +67,37 @@ pub(crate) fn load(
     listen: Option<SocketAddr>,
     also: impl FnOnce(&Config, &Document<'_>) -> Vec<Mistake>,
 ) -> Result<Loaded, Unusable> {
-    let bytes = read(path).map_err(|cause| Unusable::File { path: path.to_owned(), cause })?;
+    let bytes = read(path).map_err(|cause| Unusable::File {
+        path: path.to_owned(),
+        cause,
+    })?;
     let name = path.display().to_string();
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(invalid) => {
             let at = invalid.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(invalid.as_bytes()).into_owned();
-            let end = text.get(at..).and_then(|t| t.chars().next()).map_or(at, |c| at + c.len_utf8());
+            let end = text
+                .get(at..)
+                .and_then(|t| t.chars().next())
+                .map_or(at, |c| at + c.len_utf8());
             let mistake = Mistake::error("syntax", at..end, "the file is not UTF-8 text", "here")
                 .hint("save the file as UTF-8");
             return Err(Unusable::Mistakes(Mistakes::new(name, text, vec![mistake])));
         }
     };
     let base = path.parent().unwrap_or(FilePath::new("."));
-    let Read { config, shown, list } = parse(&text, base, environment, listen, also);
+    let Read {
+        config,
+        shown,
+        list,
+    } = parse(&text, base, environment, listen, also);
     let mistakes = Mistakes::new(name, shown, list);
     match config {
-        Some(config) if !mistakes.refuse() => Ok(Loaded { config, warnings: mistakes }),
+        Some(config) if !mistakes.refuse() => Ok(Loaded {
+            config,
+            warnings: mistakes,
+        }),
         _ => Err(Unusable::Mistakes(mistakes)),
     }
 }
@@ -88,9 +105,14 @@ pub(crate) fn load(
 fn read(path: &FilePath) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB"));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it is larger than 4 MiB",
+        ));
     }
     Ok(bytes)
 }
@@ -117,7 +139,11 @@ fn parse(
         // What the parser guessed beyond the first mistakes is not worth checking.
         list.clear();
         list.extend(syntax(text, &errors));
-        return Read { config: None, shown: masked_lines(&shown), list };
+        return Read {
+            config: None,
+            shown: masked_lines(&shown),
+            list,
+        };
     }
     let document = Document::new(root.clone());
     let schema = schema();
@@ -135,10 +161,12 @@ fn parse(
     });
     // A value that is not known has no other mistakes.
     let around = |at: &Range<usize>, m: &Mistake| m.span.start <= at.start && at.end <= m.span.end;
-    list.retain(|m| {
-        m.code == secrets::UNRESOLVED || !unresolved.iter().any(|at| around(at, m))
-    });
-    Read { config, shown, list }
+    list.retain(|m| m.code == secrets::UNRESOLVED || !unresolved.iter().any(|at| around(at, m)));
+    Read {
+        config,
+        shown,
+        list,
+    }
 }
 
 /// The first mistake of each table. After one the parser guesses, and most of what it says further
@@ -158,7 +186,9 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
         }
         // At the end of a line the last character is what a person looks at.
         let before = text.get(..span.start).unwrap_or_default();
-        let at_end = text.get(span.start..).is_none_or(|rest| rest.is_empty() || rest.starts_with(['\r', '\n']));
+        let at_end = text
+            .get(span.start..)
+            .is_none_or(|rest| rest.is_empty() || rest.starts_with(['\r', '\n']));
         if let Some(last) = before.chars().next_back().filter(|c| at_end && *c != '\n') {
             span = span.start - last.len_utf8()..span.start;
         }
@@ -189,7 +219,10 @@ fn deserialize(
         };
         let mistake = Mistake::error("bad-value", span, message, "not understood");
         let hint = path.as_ref().and_then(|path| hint(path.name()));
-        mistakes.push(Mistake { hint: hint.map(str::to_owned), ..mistake });
+        mistakes.push(Mistake {
+            hint: hint.map(str::to_owned),
+            ..mistake
+        });
         remove(root.get_mut(), &path?);
     }
     None
@@ -197,7 +230,9 @@ fn deserialize(
 
 fn hint(name: &str) -> Option<&'static str> {
     match name {
-        "address" => Some("write an IP address and a port, such as `127.0.0.1:8420` or `[::1]:8420`"),
+        "address" => {
+            Some("write an IP address and a port, such as `127.0.0.1:8420` or `[::1]:8420`")
+        }
         _ => None,
     }
 }
@@ -218,7 +253,15 @@ fn anchor(config: &mut Config, base: &FilePath) {
 /// Whether a string is a credential by its place, its name or its form.
 fn may_be_secret(path: &Path, text: &str) -> bool {
     let name = path.name().to_ascii_lowercase();
-    let named = ["token", "secret", "password", "credential", "auth", "api_key", "apikey"];
+    let named = [
+        "token",
+        "secret",
+        "password",
+        "credential",
+        "auth",
+        "api_key",
+        "apikey",
+    ];
     match path.keys().as_slice() {
         ["clients", ..] | ["servers", _, "env" | "headers", ..] => true,
         // A user name and a password may stand before the host.
@@ -232,14 +275,18 @@ fn masked(text: &str, root: &Spanned<DeTable<'_>>, hidden: &Hidden) -> String {
     let mut spans = Vec::new();
     let mut root = root.clone();
     for (key, value) in root.get_mut().iter_mut() {
-        each_string(&Path::default().key(key.get_ref()), value, &mut |path, value| {
-            let DeValue::String(text) = value.get_ref() else {
-                return;
-            };
-            if may_be_secret(path, text) && !hidden.contains(&value.span()) {
-                spans.push(value.span());
-            }
-        });
+        each_string(
+            &Path::default().key(key.get_ref()),
+            value,
+            &mut |path, value| {
+                let DeValue::String(text) = value.get_ref() else {
+                    return;
+                };
+                if may_be_secret(path, text) && !hidden.contains(&value.span()) {
+                    spans.push(value.span());
+                }
+            },
+        );
     }
     mask(text, &spans)
 }
@@ -275,9 +322,13 @@ fn collect_properties<'s>(schema: &'s Json, names: &mut BTreeSet<&'s str>) {
             if let Some(Json::Object(properties)) = members.get("properties") {
                 names.extend(properties.keys().map(String::as_str));
             }
-            members.values().for_each(|inner| collect_properties(inner, names));
+            members
+                .values()
+                .for_each(|inner| collect_properties(inner, names));
         }
-        Json::Array(items) => items.iter().for_each(|inner| collect_properties(inner, names)),
+        Json::Array(items) => items
+            .iter()
+            .for_each(|inner| collect_properties(inner, names)),
         _ => {}
     }
 }

@@ -61,13 +61,19 @@ impl Mistake {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> Self {
-        Self { weight: Weight::Warning, ..Self::error(code, span, message, label) }
+        Self {
+            weight: Weight::Warning,
+            ..Self::error(code, span, message, label)
+        }
     }
 
     /// The same with a hint.
     #[must_use]
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
     }
 }
 
@@ -82,7 +88,7 @@ pub(crate) struct Mistakes {
 impl Mistakes {
     /// The mistakes `list` of the file called `file`. `text` is what may be shown of it.
     pub(crate) fn new(file: String, text: String, mut list: Vec<Mistake>) -> Self {
-        list.sort_by(|a, b| (a.span.start, a.weight).cmp(&(b.span.start, b.weight)));
+        list.sort_by_key(|mistake| (mistake.span.start, mistake.weight));
         list.dedup();
         Self { file, text, list }
     }
@@ -97,28 +103,26 @@ impl Mistakes {
         self.list.iter().filter(|m| m.weight == weight).count()
     }
 
-    /// Every mistake.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.list.iter()
-    }
-
-    /// The same with more of the same file.
-    #[must_use]
-    pub(crate) fn and(self, more: Vec<Mistake>) -> Self {
-        Self::new(self.file, self.text, self.list.into_iter().chain(more).collect())
-    }
-
     /// All of them as a person reads them, `width` columns wide.
     pub(crate) fn draw(&self, width: usize, colour: bool) -> String {
-        let theme =
-            if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let theme = if colour {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_context_lines(1)
             .with_links(false)
             .with_width(width);
         let mut out = String::new();
         for mistake in &self.list {
-            let drawn = Drawn { mistake, source: Lines { file: &self.file, text: &self.text } };
+            let drawn = Drawn {
+                mistake,
+                source: Lines {
+                    file: &self.file,
+                    text: &self.text,
+                },
+            };
             if handler.render_report(&mut out, &drawn).is_err() {
                 out.push_str(&mistake.message);
             }
@@ -131,14 +135,24 @@ impl Mistakes {
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|m| {
             let at = position(&self.text, m.span.start);
-            let hint = m.hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default();
-            format!("{}:{}:{}: {}{hint}", self.file, at.line, at.column, m.message)
+            let hint = m
+                .hint
+                .as_ref()
+                .map(|h| format!("; {h}"))
+                .unwrap_or_default();
+            format!(
+                "{}:{}:{}: {}{hint}",
+                self.file, at.line, at.column, m.message
+            )
         })
     }
 
     /// All of them for a program.
     pub(crate) fn entries(&self) -> Vec<Entry<'_>> {
-        self.list.iter().map(|mistake| self.entry(mistake)).collect()
+        self.list
+            .iter()
+            .map(|mistake| self.entry(mistake))
+            .collect()
     }
 
     fn entry<'a>(&self, mistake: &'a Mistake) -> Entry<'a> {
@@ -179,7 +193,13 @@ struct Position {
 fn position(text: &str, offset: usize) -> Position {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
     Position { line, column }
 }
 
@@ -203,15 +223,25 @@ impl SourceCode for Lines<'_> {
         before_max: usize,
         _after_max: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let (before, rest) =
-            self.text.split_at_checked(span.offset()).ok_or(MietteError::OutOfBounds)?;
+        let (before, rest) = self
+            .text
+            .split_at_checked(span.offset())
+            .ok_or(MietteError::OutOfBounds)?;
         let within = rest.get(..span.len()).ok_or(MietteError::OutOfBounds)?;
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let end = span.offset() + span.len();
-        let end = self.text.get(end..).and_then(|t| t.find('\n')).map_or(self.text.len(), |n| end + n);
+        let end = self
+            .text
+            .get(end..)
+            .and_then(|t| t.find('\n'))
+            .map_or(self.text.len(), |n| end + n);
         // Without context it is the place alone that is asked for, of which the caller shows line and
         // column; with context, the text, which begins at a line's first column.
-        let column = if before_max == 0 { position(self.text, span.offset()).column - 1 } else { 0 };
+        let column = if before_max == 0 {
+            position(self.text, span.offset()).column - 1
+        } else {
+            0
+        };
         let shown = self.text.get(start..end).ok_or(MietteError::OutOfBounds)?;
         Ok(Box::new(MietteSpanContents::new_named(
             self.file.to_owned(),
@@ -241,7 +271,10 @@ impl Diagnostic for Drawn<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.mistake.hint.as_ref().map(|h| -> Box<dyn fmt::Display> { Box::new(h) })
+        self.mistake
+            .hint
+            .as_ref()
+            .map(|h| -> Box<dyn fmt::Display> { Box::new(h) })
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

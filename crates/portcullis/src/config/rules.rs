@@ -6,11 +6,13 @@ use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use portcullis_proxy::config::{Limits, Listen, Server};
 use portcullis_proxy::units::{Bytes, Duration};
+use toml::Spanned;
+use toml::de::DeValue;
 use url::{Host, Url};
 
 use super::Config;
 use super::document::{Document, Path};
-use super::mistakes::Mistake;
+use super::mistakes::{Mistake, nearest};
 use super::secrets::Hidden;
 
 /// Fewest characters of a client's token.
@@ -38,7 +40,11 @@ const OWN_HEADERS: [&str; 12] = [
 
 /// Everything that does not hold.
 pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -> Vec<Mistake> {
-    let mut rules = Rules { document, hidden, found: Vec::new() };
+    let mut rules = Rules {
+        document,
+        hidden,
+        found: Vec::new(),
+    };
     rules.listen(&config.listen, config.clients.is_empty());
     rules.clients(config);
     for (name, server) in &config.servers {
@@ -47,7 +53,9 @@ pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -
     if config.servers.is_empty() && !document.has(&Path::of(["servers"])) {
         let hint = "add a table such as `[servers.files]` with a `command` or a `url`";
         let message = "no servers: there is nothing to stand in front of";
-        rules.found.push(Mistake::warning("no-servers", 0..0, message, "").hint(hint));
+        rules
+            .found
+            .push(Mistake::warning("no-servers", 0..0, message, "").hint(hint));
     }
     rules.limits(&config.limits);
     rules.found
@@ -62,19 +70,27 @@ struct Rules<'a> {
 impl Rules<'_> {
     fn value(&mut self, code: &'static str, path: &Path, message: &str, hint: &str) {
         let span = self.document.value_span(path);
-        self.found.push(Mistake::error(code, span, message, "here").hint(hint));
+        self.found
+            .push(Mistake::error(code, span, message, "here").hint(hint));
     }
 
     fn key(&mut self, code: &'static str, path: &Path, message: &str, hint: &str) {
         let span = self.document.key_span(path);
-        self.found.push(Mistake::error(code, span, message, "here").hint(hint));
+        self.found
+            .push(Mistake::error(code, span, message, "here").hint(hint));
     }
 
     /// `text` as it may be shown, given that it stands at `path`.
     fn shown(&self, path: &Path, text: &str) -> String {
-        let hidden =
-            self.document.value(path).is_some_and(|value| self.hidden.contains(&value.span()));
-        if hidden { "what the reference stands for".to_owned() } else { format!("`{text}`") }
+        let hidden = self
+            .document
+            .value(path)
+            .is_some_and(|value| self.hidden.contains(&value.span()));
+        if hidden {
+            "what the reference stands for".to_owned()
+        } else {
+            format!("`{text}`")
+        }
     }
 
     fn listen(&mut self, listen: &Listen, no_clients: bool) {
@@ -86,7 +102,8 @@ impl Rules<'_> {
                 (true, false) => "`listen.tls`",
                 (false, _) => "at least one entry in `clients`",
             };
-            let message = format!("`{address}` can be reached from other machines and needs {needs}");
+            let message =
+                format!("`{address}` can be reached from other machines and needs {needs}");
             let hint = "add them, or listen on `127.0.0.1`";
             self.value("open-listener", &path, &message, hint);
         }
@@ -95,7 +112,8 @@ impl Rules<'_> {
                 let path = Path::of(["listen", "hosts"]).index(i);
                 let shown = self.shown(&path, host);
                 let message = format!("{shown} is not a host name, alone or with a port");
-                let hint = "write `gateway.example` or `gateway.example:8443`, without a scheme or a path";
+                let hint =
+                    "write `gateway.example` or `gateway.example:8443`, without a scheme or a path";
                 self.value("bad-value", &path, &message, hint);
             }
         }
@@ -115,7 +133,9 @@ impl Rules<'_> {
         for (name, client) in &config.clients {
             let path = Path::of(["clients", name]);
             let fits = (1..=64).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
             if !fits {
                 let message = format!("`{name}` cannot be a client's name");
                 let hint = "use letters, digits, `.`, `_` and `-`, at most 64 of them";
@@ -123,26 +143,35 @@ impl Rules<'_> {
             }
             let path = path.key("token");
             let token = client.token.as_str();
-            let hint = "make one with `openssl rand -base64 32`, and write `${NAME}` or `${file:PATH}`";
+            let hint =
+                "make one with `openssl rand -base64 32`, and write `${NAME}` or `${file:PATH}`";
             if token.chars().count() < TOKEN_CHARS_MIN {
-                let message = format!("the token of `{name}` is shorter than {TOKEN_CHARS_MIN} characters");
+                let message =
+                    format!("the token of `{name}` is shorter than {TOKEN_CHARS_MIN} characters");
                 self.value("weak-token", &path, &message, hint);
             } else if !is_bearer(token) {
-                let message =
-                    format!("the token of `{name}` has a character that a bearer token cannot have");
+                let message = format!(
+                    "the token of `{name}` has a character that a bearer token cannot have"
+                );
                 let hint = "use letters, digits, `-`, `.`, `_`, `~`, `+`, `/` and a trailing `=`";
                 self.value("bad-value", &path, &message, hint);
             }
             if let Some((other, _)) = seen.iter().find(|(_, known)| *known == token) {
                 let message = format!("`{name}` has the same token as `{other}`");
-                self.value("duplicate", &path, &message, "give each client a token of its own");
+                self.value(
+                    "duplicate",
+                    &path,
+                    &message,
+                    "give each client a token of its own",
+                );
             }
             seen.push((name, token));
-            let spelled_out = self.document.value(&path).map(toml::Spanned::span);
+            let spelled_out = self.document.value(&path).map(Spanned::span);
             if let Some(span) = spelled_out.filter(|span| !self.hidden.contains(span)) {
                 let message = format!("the token of `{name}` is written out in this file");
                 let hint = "keep it elsewhere, and write `${NAME}` or `${file:PATH}`";
-                self.found.push(Mistake::warning("secret-in-file", span, message, "here").hint(hint));
+                self.found
+                    .push(Mistake::warning("secret-in-file", span, message, "here").hint(hint));
             }
         }
     }
@@ -159,8 +188,15 @@ impl Rules<'_> {
         match (local, remote) {
             (true, true) => {
                 let message = format!("`{name}` has both a `command` and a `url`");
-                self.key("conflict", &path.key("url"), &message, "keep the one by which it is reached");
+                self.key(
+                    "conflict",
+                    &path.key("url"),
+                    &message,
+                    "keep the one by which it is reached",
+                );
             }
+            // A misspelt key is named as such.
+            (false, false) if self.has_nearly(&path, ["command", "url"]) => {}
             (false, false) => {
                 let message = format!("`{name}` has neither a `command` nor a `url`");
                 let hint = "write `command = [\"PROGRAM\", \"ARGUMENT\"]` for a local server, or `url = \"https://…\"`";
@@ -175,6 +211,16 @@ impl Rules<'_> {
         }
         self.headers(&path.key("headers"), server);
         self.times(&path, server);
+    }
+
+    /// Whether the table at `path` has a key that is nearly one of `names`.
+    fn has_nearly(&self, path: &Path, names: [&str; 2]) -> bool {
+        match self.document.value(path).map(Spanned::get_ref) {
+            Some(DeValue::Table(table)) => table
+                .keys()
+                .any(|key| nearest(key.get_ref(), names).is_some()),
+            _ => false,
+        }
     }
 
     /// Notes settings of a server of the other kind.
@@ -192,16 +238,26 @@ impl Rules<'_> {
         let command = path.key("command");
         let hint = "write `command = [\"PROGRAM\", \"ARGUMENT\"]`";
         match server.command.first() {
-            None if matches!(self.document.value(&command).map(|v| v.get_ref()), Some(toml::de::DeValue::Array(a)) if a.is_empty()) => {
-                self.value("bad-value", &command, &format!("the `command` of `{name}` is empty"), hint);
+            None if self.is_empty_array(&command) => {
+                self.value(
+                    "bad-value",
+                    &command,
+                    &format!("the `command` of `{name}` is empty"),
+                    hint,
+                );
             }
             Some(program) if program.trim().is_empty() => {
                 let message = format!("the `command` of `{name}` has no program");
                 self.value("bad-value", &command.index(0), &message, hint);
             }
-            Some(program) if server.command.len() == 1 && program.contains(' ') && !program.contains('/') => {
+            Some(program)
+                if server.command.len() == 1 && program.contains(' ') && !program.contains('/') =>
+            {
                 let message = format!("the program of `{name}` has a space in its name");
-                let words: Vec<String> = program.split_whitespace().map(|w| format!("{w:?}")).collect();
+                let words: Vec<String> = program
+                    .split_whitespace()
+                    .map(|w| format!("{w:?}"))
+                    .collect();
                 let span = self.document.value_span(&command.index(0));
                 let hidden = self.hidden.contains(&span);
                 let mistake = Mistake::warning("bad-value", span, message, "no shell splits it");
@@ -235,15 +291,28 @@ impl Rules<'_> {
             let path = path.key("pass_env").index(i);
             if !is_variable(variable) {
                 let shown = self.shown(&path, variable);
-                self.value("bad-name", &path, &format!("{shown} cannot be an environment variable"), hint);
+                self.value(
+                    "bad-name",
+                    &path,
+                    &format!("{shown} cannot be an environment variable"),
+                    hint,
+                );
             }
         }
     }
 
+    fn is_empty_array(&self, path: &Path) -> bool {
+        let value = self.document.value(path).map(Spanned::get_ref);
+        matches!(value, Some(DeValue::Array(array)) if array.is_empty())
+    }
+
     fn url(&mut self, path: &Path, text: &str) {
         // A user name and a password may stand before the host.
-        let shown =
-            if text.contains('@') { "this".to_owned() } else { self.shown(path, text) };
+        let shown = if text.contains('@') {
+            "this".to_owned()
+        } else {
+            self.shown(path, text)
+        };
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(cause) => {
@@ -275,7 +344,9 @@ impl Rules<'_> {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => return,
+            Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
+                return;
+            }
             _ => {
                 let span = self.document.value_span(path);
                 let mistake = Mistake::warning("plain-http", span, message, "here");
@@ -306,7 +377,9 @@ impl Rules<'_> {
                 self.key("duplicate", &path, &message, "keep one of them");
             }
             if HeaderValue::from_str(value).is_err() {
-                let message = format!("the value of `{written}` has a character that a header field cannot have");
+                let message = format!(
+                    "the value of `{written}` has a character that a header field cannot have"
+                );
                 let hint = "use printable ASCII characters, and no line break";
                 self.value("bad-value", &path, &message, hint);
             }
@@ -328,8 +401,13 @@ impl Rules<'_> {
                 "`timeout` ({}) is longer than `timeout_max` ({})",
                 server.timeout, server.timeout_max
             );
-            let set = if self.document.has(&path.key("timeout")) { "timeout" } else { "timeout_max" };
-            let hint = "`timeout` bounds one silence of the server, `timeout_max` the whole request";
+            let set = if self.document.has(&path.key("timeout")) {
+                "timeout"
+            } else {
+                "timeout_max"
+            };
+            let hint =
+                "`timeout` bounds one silence of the server, `timeout_max` the whole request";
             self.value("conflict", &path.key(set), &message, hint);
         }
         self.some(&path.key("concurrency_max"), server.concurrency_max);
@@ -385,14 +463,24 @@ impl Rules<'_> {
     fn some(&mut self, path: &Path, number: usize) {
         if number == 0 {
             let message = format!("`{path}` of 0 would refuse everything");
-            self.value("bad-value", path, &message, "write a larger number, or take it out for the default");
+            self.value(
+                "bad-value",
+                path,
+                &message,
+                "write a larger number, or take it out for the default",
+            );
         }
     }
 
     fn some_time(&mut self, path: &Path, time: Duration) {
         if time.get().is_zero() {
             let message = format!("`{path}` of no time at all would refuse everything");
-            self.value("bad-value", path, &message, "write a longer time, or take it out for the default");
+            self.value(
+                "bad-value",
+                path,
+                &message,
+                "write a longer time, or take it out for the default",
+            );
         }
     }
 }
@@ -408,11 +496,16 @@ fn is_variable(name: &str) -> bool {
 /// `host` or `host:port`.
 fn is_authority(text: &str) -> bool {
     !text.contains(['@', '*'])
-        && text.parse::<Authority>().is_ok_and(|a| !a.host().is_empty() && port_is_number(&a))
+        && text
+            .parse::<Authority>()
+            .is_ok_and(|a| !a.host().is_empty() && port_is_number(&a))
 }
 
 fn port_is_number(authority: &Authority) -> bool {
-    let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    let after_host = authority
+        .as_str()
+        .strip_prefix(authority.host())
+        .unwrap_or_default();
     after_host.is_empty() || authority.port_u16().is_some()
 }
 
@@ -422,7 +515,9 @@ fn is_origin(text: &str) -> bool {
         return false;
     };
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
         && is_authority(authority)
 }
 
@@ -430,5 +525,7 @@ fn is_origin(text: &str) -> bool {
 fn is_bearer(token: &str) -> bool {
     let body = token.trim_end_matches('=');
     !body.is_empty()
-        && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+        && body
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }

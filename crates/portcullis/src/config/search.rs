@@ -34,7 +34,9 @@ pub(crate) fn find(
     }
     match candidates.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
-        None => Err(NoFile { looked_for: candidates }),
+        None => Err(NoFile {
+            looked_for: candidates,
+        }),
     }
 }
 

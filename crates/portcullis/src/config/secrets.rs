@@ -69,7 +69,8 @@ impl Unresolved {
     fn hint(&self) -> String {
         match self {
             Self::Open | Self::Name(_) => {
-                "write `${NAME}` or `${file:PATH}`; for the characters themselves write `$${`".into()
+                "write `${NAME}` or `${file:PATH}`; for the characters themselves write `$${`"
+                    .into()
             }
             Self::Unset(name) => {
                 format!("set `{name}` in the gateway's environment, or write `${{file:PATH}}`")
@@ -94,40 +95,48 @@ pub(crate) fn resolve(
 ) -> Hidden {
     let mut hidden = Hidden::default();
     for (key, value) in root.get_mut().iter_mut() {
-        each_string(&Path::default().key(key.get_ref()), value, &mut |path, value| {
-            let span = value.span();
-            let DeValue::String(text) = value.get_mut() else {
-                return;
-            };
-            if !text.contains("${") {
-                return;
-            }
-            match expand(text, base, environment) {
-                Ok(Expanded { text: new, references }) => {
-                    if references {
+        each_string(
+            &Path::default().key(key.get_ref()),
+            value,
+            &mut |path, value| {
+                let span = value.span();
+                let DeValue::String(text) = value.get_mut() else {
+                    return;
+                };
+                if !text.contains("${") {
+                    return;
+                }
+                match expand(text, base, environment) {
+                    Ok(Expanded {
+                        text: new,
+                        references,
+                    }) => {
+                        if references {
+                            hidden.0.insert((span.start, span.end));
+                        }
+                        *text = Cow::Owned(new);
+                    }
+                    Err((reference, cause)) => {
+                        let place = narrow(source, &span, &reference);
+                        let label = format!("in `{path}`");
+                        let hint = cause.hint();
+                        mistakes.push(
+                            Mistake::error(UNRESOLVED, place, cause.to_string(), label).hint(hint),
+                        );
                         hidden.0.insert((span.start, span.end));
                     }
-                    *text = Cow::Owned(new);
                 }
-                Err((reference, cause)) => {
-                    let place = narrow(source, &span, &reference);
-                    let label = format!("in `{path}`");
-                    let hint = cause.hint();
-                    mistakes.push(
-                        Mistake::error(UNRESOLVED, place, cause.to_string(), label)
-                            .hint(hint),
-                    );
-                    hidden.0.insert((span.start, span.end));
-                }
-            }
-        });
+            },
+        );
     }
     hidden
 }
 
 /// The part of `span` at which the file itself says `reference`, or all of it.
 fn narrow(source: &str, span: &Range<usize>, reference: &str) -> Range<usize> {
-    let within = source.get(span.clone()).and_then(|text| text.find(reference));
+    let within = source
+        .get(span.clone())
+        .and_then(|text| text.find(reference));
     match within {
         Some(offset) => span.start + offset..span.start + offset + reference.len(),
         None => span.clone(),
@@ -157,23 +166,23 @@ fn expand(
             continue;
         }
         out.push_str(before);
-        let (name, after) =
-            after.split_once('}').ok_or_else(|| (format!("${{{after}"), Unresolved::Open))?;
-        let value = look_up(name, base, environment)
-            .map_err(|cause| (format!("${{{name}}}"), cause))?;
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| (format!("${{{after}"), Unresolved::Open))?;
+        let value =
+            look_up(name, base, environment).map_err(|cause| (format!("${{{name}}}"), cause))?;
         out.push_str(&value);
         references = true;
         rest = after;
     }
     out.push_str(rest);
-    Ok(Expanded { text: out, references })
+    Ok(Expanded {
+        text: out,
+        references,
+    })
 }
 
-fn look_up(
-    name: &str,
-    base: &FilePath,
-    environment: &Environment,
-) -> Result<String, Unresolved> {
+fn look_up(name: &str, base: &FilePath, environment: &Environment) -> Result<String, Unresolved> {
     if let Some(path) = name.strip_prefix("file:") {
         return read(path, base);
     }
@@ -181,8 +190,12 @@ fn look_up(
     if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err(Unresolved::Name(name.to_owned()));
     }
-    let value = environment.get(name).ok_or_else(|| Unresolved::Unset(name.to_owned()))?;
-    let text = value.to_str().ok_or_else(|| Unresolved::VariableText(name.to_owned()))?;
+    let value = environment
+        .get(name)
+        .ok_or_else(|| Unresolved::Unset(name.to_owned()))?;
+    let text = value
+        .to_str()
+        .ok_or_else(|| Unresolved::VariableText(name.to_owned()))?;
     Ok(text.to_owned())
 }
 
@@ -190,10 +203,15 @@ fn read(path: &str, base: &FilePath) -> Result<String, Unresolved> {
     if path.is_empty() {
         return Err(Unresolved::Name("file:".to_owned()));
     }
-    let failed = |cause| Unresolved::File { path: path.to_owned(), cause };
+    let failed = |cause| Unresolved::File {
+        path: path.to_owned(),
+        cause,
+    };
     let mut bytes = Vec::new();
     let file = File::open(base.join(path)).map_err(failed)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(Unresolved::FileSize(path.to_owned()));
     }

@@ -14,17 +14,32 @@ use super::secrets::Hidden;
 
 /// Keys that other programs' configurations use, and what stands for them here.
 const ELSEWHERE: [(&str, &str); 12] = [
-    ("mcpServers", "servers are tables of their own: `[servers.NAME]`"),
-    ("mcp_servers", "servers are tables of their own: `[servers.NAME]`"),
-    ("args", "`command` holds the program and its arguments: `command = [\"npx\", \"-y\", \"…\"]`"),
+    (
+        "mcpServers",
+        "servers are tables of their own: `[servers.NAME]`",
+    ),
+    (
+        "mcp_servers",
+        "servers are tables of their own: `[servers.NAME]`",
+    ),
+    (
+        "args",
+        "`command` holds the program and its arguments: `command = [\"npx\", \"-y\", \"…\"]`",
+    ),
     ("environment", "did you mean `env`?"),
     ("env_vars", "did you mean `pass_env`?"),
     ("type", "did you mean `transport`?"),
     ("serverUrl", "did you mean `url`?"),
     ("httpUrl", "did you mean `url`?"),
     ("http_headers", "did you mean `headers`?"),
-    ("bearer_token", "write `headers = { Authorization = \"Bearer ${NAME}\" }`"),
-    ("port", "`address` holds the port too: `address = \"127.0.0.1:8420\"`"),
+    (
+        "bearer_token",
+        "write `headers = { Authorization = \"Bearer ${NAME}\" }`",
+    ),
+    (
+        "port",
+        "`address` holds the port too: `address = \"127.0.0.1:8420\"`",
+    ),
     ("host", "did you mean `address` or `hosts`?"),
 ];
 
@@ -82,7 +97,11 @@ impl<'s> Shape<'s> {
             }
         }
         let about = about.or_else(|| schema.get("description").and_then(Json::as_str));
-        Some(Node { schema, definition, about })
+        Some(Node {
+            schema,
+            definition,
+            about,
+        })
     }
 
     fn value(
@@ -95,8 +114,11 @@ impl<'s> Shape<'s> {
         let span = value.span();
         let hidden = self.hidden.contains(&span);
         if !node.accepts(value.get_ref()) {
-            let message =
-                format!("`{path}` must be {}, not {}", node.expected(), kind(value.get_ref()));
+            let message = format!(
+                "`{path}` must be {}, not {}",
+                node.expected(),
+                kind(value.get_ref())
+            );
             let mistake = Mistake::error("wrong-type", span, message, "of the wrong kind");
             mistakes.push(mistake.hint(node.wrong_type_hint(value.get_ref(), hidden)));
             return Verdict::Remove;
@@ -117,7 +139,9 @@ impl<'s> Shape<'s> {
             }
             DeValue::Integer(number) if node.is_below_least(number.as_str()) => {
                 let message = format!("`{path}` cannot be less than 0");
-                mistakes.push(Mistake::error("bad-value", span, message, "too small").hint(node.about()));
+                mistakes.push(
+                    Mistake::error("bad-value", span, message, "too small").hint(node.about()),
+                );
                 Verdict::Remove
             }
             DeValue::String(text) => {
@@ -153,8 +177,14 @@ impl<'s> Shape<'s> {
             if !table.contains_key(*name) {
                 let message = format!("`{}` is missing", path.key(name));
                 let mistake = Mistake::error("missing-key", span.clone(), message, "needed here");
-                let about = properties.get(*name).and_then(|s| self.node(s)).and_then(|n| n.about);
-                mistakes.push(Mistake { hint: about.map(str::to_owned), ..mistake });
+                let about = properties
+                    .get(*name)
+                    .and_then(|s| self.node(s))
+                    .and_then(|n| n.about);
+                mistakes.push(Mistake {
+                    hint: about.map(str::to_owned),
+                    ..mistake
+                });
                 verdict = Verdict::Remove;
             }
         }
@@ -165,8 +195,7 @@ impl<'s> Shape<'s> {
             // The schema lives as long as `self`; `properties` may be the empty one above.
             let known = node.schema.get("properties").and_then(|p| p.get(name));
             let inner = match (known, others) {
-                (Some(schema), _) => self.node(schema),
-                (None, Some(schema @ Json::Object(_))) => self.node(schema),
+                (Some(schema), _) | (None, Some(schema @ Json::Object(_))) => self.node(schema),
                 (None, Some(Json::Bool(false))) => {
                     mistakes.push(unknown(name, &here, key.span(), properties));
                     removed.push(name.to_owned());
@@ -200,9 +229,15 @@ fn unknown(
         .find(|(key, hint)| *key == name && names_one_of(hint, properties))
         .map(|(_, hint)| (*hint).to_owned());
     let meant = nearest(name, properties.keys().map(String::as_str));
-    let hint = meant.map(|key| format!("did you mean `{key}`?")).or(elsewhere).unwrap_or_else(|| {
-        format!("the keys here are {}", all(properties.keys().map(String::as_str)))
-    });
+    let hint = meant
+        .map(|key| format!("did you mean `{key}`?"))
+        .or(elsewhere)
+        .unwrap_or_else(|| {
+            format!(
+                "the keys here are {}",
+                all(properties.keys().map(String::as_str))
+            )
+        });
     let message = format!("there is no setting `{path}`");
     Mistake::error("unknown-key", span, message, "unknown key").hint(hint)
 }
@@ -210,7 +245,9 @@ fn unknown(
 /// Whether the hint speaks of a key that exists at this place.
 fn names_one_of(hint: &str, properties: &Map<String, Json>) -> bool {
     properties.keys().any(|key| {
-        hint.contains(&format!("`{key}`")) || hint.contains(&format!("`{key} = ")) || hint.contains(&format!("[{key}."))
+        hint.contains(&format!("`{key}`"))
+            || hint.contains(&format!("`{key} = "))
+            || hint.contains(&format!("[{key}."))
     })
 }
 
@@ -297,8 +334,10 @@ impl<'s> Node<'s> {
                 format!("for seconds write `\"{n}s\"`, for milliseconds `\"{n}ms\"`")
             }
             DeValue::String(text) if types.contains(&"array") && !hidden => {
-                let words: Vec<String> =
-                    text.split_whitespace().map(|word| format!("{word:?}")).collect();
+                let words: Vec<String> = text
+                    .split_whitespace()
+                    .map(|word| format!("{word:?}"))
+                    .collect();
                 format!("write an array: `[{}]`", words.join(", "))
             }
             DeValue::String(text) if types.contains(&"integer") && !hidden => {
@@ -318,28 +357,42 @@ impl<'s> Node<'s> {
     }
 
     fn about(&self) -> &'s str {
-        self.about.unwrap_or("see the reference of the configuration")
+        self.about
+            .unwrap_or("see the reference of the configuration")
     }
 
     /// What is wrong with `text`, which stands where this node asks for a string, and a hint.
     fn refuse(&self, text: &str, path: &Path, hidden: bool) -> Option<(String, Option<String>)> {
         use portcullis_proxy::units::{Bytes, Duration};
-        let shown = if hidden { "what the reference stands for".to_owned() } else { format!("`{text}`") };
+        let shown = if hidden {
+            "what the reference stands for".to_owned()
+        } else {
+            format!("`{text}`")
+        };
         let (what, hint) = match self.definition {
             Some("Duration") => {
                 text.parse::<Duration>().err()?;
-                ("a length of time", "write a whole number and a unit: `250ms`, `30s`, `5m` or `1h`")
+                (
+                    "a length of time",
+                    "write a whole number and a unit: `250ms`, `30s`, `5m` or `1h`",
+                )
             }
             Some("Bytes") => {
                 text.parse::<Bytes>().err()?;
-                ("a size", "write a whole number of bytes, or one with a unit: `64KiB` or `4MiB`")
+                (
+                    "a size",
+                    "write a whole number of bytes, or one with a unit: `64KiB` or `4MiB`",
+                )
             }
             _ => {
                 let choices = self.choices()?;
                 if choices.contains(&text) {
                     return None;
                 }
-                let message = format!("`{path}` cannot be {shown}; it is {}", either(choices.iter().copied()));
+                let message = format!(
+                    "`{path}` cannot be {shown}; it is {}",
+                    either(choices.iter().copied())
+                );
                 let meant = nearest(text, choices).filter(|_| !hidden);
                 return Some((message, meant.map(|name| format!("did you mean `{name}`?"))));
             }
@@ -354,7 +407,12 @@ fn only_non_null(schema: &Map<String, Json>) -> Option<&Map<String, Json>> {
         return None;
     };
     let is_null = |one: &&Json| one.get("type").and_then(Json::as_str) == Some("null");
-    match listed.iter().filter(|one| !is_null(one)).collect::<Vec<_>>().as_slice() {
+    match listed
+        .iter()
+        .filter(|one| !is_null(one))
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         [one] => one.as_object(),
         _ => None,
     }

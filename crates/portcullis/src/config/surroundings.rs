@@ -56,7 +56,10 @@ fn program(
     document: &Document<'_>,
     environment: &Environment,
 ) -> Option<Mistake> {
-    let program = server.command.first().filter(|program| !program.trim().is_empty())?;
+    let program = server
+        .command
+        .first()
+        .filter(|program| !program.trim().is_empty())?;
     if program.contains(' ') && !program.contains('/') {
         // The rules have said what is odd about it.
         return None;
@@ -73,18 +76,26 @@ fn program(
     let own = server.env.get("PATH").map(std::ffi::OsStr::new);
     let search = own.or_else(|| environment.get("PATH")).unwrap_or_default();
     let directories: Vec<_> = std::env::split_paths(search).collect();
-    if directories.iter().any(|directory| is_program(&directory.join(program))) {
+    if directories
+        .iter()
+        .any(|directory| is_program(&directory.join(program)))
+    {
         return None;
     }
     let message = format!("there is no program `{program}` on `PATH`");
     let mistake = Mistake::warning("no-program", span, message, "not found");
-    let known = ["npx", "uvx", "uv", "node", "bunx", "python3", "python", "docker", "deno", "podman"];
-    Some(match nearest(program, known).filter(|name| name != program) {
-        Some(name) => mistake.hint(format!("did you mean `{name}`?")),
-        None => mistake.hint("install it, or write its whole path"),
-    })
+    let known = [
+        "npx", "uvx", "uv", "node", "bunx", "python3", "python", "docker", "deno", "podman",
+    ];
+    Some(
+        match nearest(program, known).filter(|name| name != program) {
+            Some(name) => mistake.hint(format!("did you mean `{name}`?")),
+            None => mistake.hint("install it, or write its whole path"),
+        },
+    )
 }
 
 fn is_program(path: &FilePath) -> bool {
-    path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }

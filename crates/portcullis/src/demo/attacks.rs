@@ -56,7 +56,11 @@ pub(super) struct Bare {
 impl Bare {
     /// The attack had its effect when `harmed`; `did` tells what was seen then.
     fn seen(harmed: bool, did: impl Into<String>) -> Self {
-        let did = if harmed { did.into() } else { "no effect".to_owned() };
+        let did = if harmed {
+            did.into()
+        } else {
+            "no effect".to_owned()
+        };
         Self { harmed, did }
     }
 }
@@ -82,7 +86,11 @@ impl Gateway {
     /// The one of two observations that speaks less for the gateway.
     fn worst(self, other: Self) -> Self {
         let bad = |seen: &Self| (seen.harmed, !seen.clean);
-        if bad(&other) > bad(&self) { other } else { self }
+        if bad(&other) > bad(&self) {
+            other
+        } else {
+            self
+        }
     }
 
     /// Adds to what was seen.
@@ -184,7 +192,9 @@ pub(super) struct Attack {
 
 impl fmt::Debug for Attack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attack").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Attack")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -195,7 +205,12 @@ impl Attack {
         bare: impl for<'a> Fn(&'a Stage) -> Leg<'a, Bare> + Send + Sync + 'static,
         gateway: impl for<'a> Fn(&'a Stage) -> Leg<'a, Gateway> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, boundary, bare: Box::new(bare), gateway: Box::new(gateway) }
+        Self {
+            name,
+            boundary,
+            bare: Box::new(bare),
+            gateway: Box::new(gateway),
+        }
     }
 
     /// Plays it on both sides at the same time.
@@ -241,22 +256,32 @@ pub(super) fn all() -> Vec<Attack> {
 /// the tool failed, and in any case one that reveals nothing. `effect` tells whether the attack's
 /// effect was seen.
 fn refused(stage: &Stage, reply: &Reply, effect: bool) -> Gateway {
-    judge(reply, effect, stage.reveals(&String::from_utf8_lossy(&reply.body)))
+    judge(
+        reply,
+        effect,
+        stage.reveals(&String::from_utf8_lossy(&reply.body)),
+    )
 }
 
 /// Judges a reply that should be a refusal; `reveals` tells whether it says what it must not.
 fn judge(reply: &Reply, effect: bool, reveals: bool) -> Gateway {
     let error = reply.answer().and_then(|answer| answer.get("error"));
-    let failed = reply.answer().and_then(|answer| answer.pointer("/result/isError"));
+    let failed = reply
+        .answer()
+        .and_then(|answer| answer.pointer("/result/isError"));
     let failed = failed == Some(&Value::Bool(true));
     let said_no = match reply.status {
         200 => error.is_some() || failed,
-        401 | 403 | 404 | 405 | 408 | 413 | 421 | 429 | 431 => reply.messages.is_empty() || error.is_some(),
+        401 | 403 | 404 | 405 | 408 | 413 | 421 | 429 | 431 => {
+            reply.messages.is_empty() || error.is_some()
+        }
         400..=499 | 502..=504 => error.is_some(),
         _ => false,
     };
     let silent = !reveals;
-    let code = error.and_then(|error| error.get("code")).and_then(Value::as_i64);
+    let code = error
+        .and_then(|error| error.get("code"))
+        .and_then(Value::as_i64);
     let body = || brief(&String::from_utf8_lossy(&reply.body));
     let did = match (effect, said_no, silent) {
         (true, ..) => format!("it had its effect; the answer: {}", body()),
@@ -285,17 +310,22 @@ fn denial(reply: &Reply) -> Option<String> {
 /// What a refusal says to its reader.
 fn sentence(reply: &Reply) -> String {
     let answer = reply.answer();
-    let message = answer.and_then(|answer| answer.pointer("/error/message")).and_then(Value::as_str);
+    let message = answer
+        .and_then(|answer| answer.pointer("/error/message"))
+        .and_then(Value::as_str);
     match (message, answer) {
         (Some(message), _) => brief(message),
         (None, Some(answer)) => brief(&super::client::result_text(answer)),
+        (None, None) if reply.body.is_empty() => "refused".to_owned(),
         (None, None) => brief(&String::from_utf8_lossy(&reply.body)),
     }
 }
 
 fn brief(text: &str) -> String {
     // The start is enough, and the whole may be megabytes.
-    let start = text.get(..text.floor_char_boundary(1024)).unwrap_or_default();
+    let start = text
+        .get(..text.floor_char_boundary(1024))
+        .unwrap_or_default();
     let mut short = start.split_whitespace().collect::<Vec<_>>().join(" ");
     if short.chars().count() > 160 {
         short = short.chars().take(159).chain(['…']).collect();
@@ -309,7 +339,11 @@ async fn barrier(stage: &Stage, who: Who, era: Era) -> anyhow::Result<()> {
     let endpoint = stage.endpoint(who, Server::Honest)?;
     let reply = match era {
         Era::Modern => endpoint.call("list_notes", &json!({})).await?,
-        Era::Legacy => endpoint.call_in(stage.session().await?, "list_notes", &json!({})).await?,
+        Era::Legacy => {
+            endpoint
+                .call_in(stage.session().await?, "list_notes", &json!({}))
+                .await?
+        }
     };
     reply.text().map(drop)
 }

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 /// The tool result of an answer as one text.
 pub(super) fn result_text(answer: &Value) -> String {
     let blocks = answer.pointer("/result/content").and_then(Value::as_array);
-    let texts = blocks.into_iter().flatten().filter_map(|block| block.get("text")?.as_str());
+    let texts = blocks
+        .into_iter()
+        .flatten()
+        .filter_map(|block| block.get("text")?.as_str());
     texts.collect::<Vec<_>>().join("\n")
 }
 

@@ -36,8 +36,8 @@ impl Gateway {
     pub(super) async fn start(stage: &Stage, environment: &Environment) -> anyhow::Result<Self> {
         let tokens = Tokens::new()?;
         let config = config(stage, &tokens)?;
-        let state = StateDirectory::open(&stage.folder().join("state"), IfTaken::Refuse)?;
-        let wiring = Wiring::open(&config, state, environment)?;
+        let directory = StateDirectory::open(&stage.folder().join("state"), IfTaken::Refuse)?;
+        let wiring = Wiring::open(&config, directory, environment)?;
         let runtime = wiring.build(&config, None)?;
         let gateway = portcullis_proxy::Gateway::bind(&config.listen, Arc::clone(&runtime)).await?;
         let address = gateway.local_addr();
@@ -46,7 +46,13 @@ impl Gateway {
             // Ended by word, or by the end of whoever could give it.
             stopped.await.ok();
         }));
-        Ok(Self { address, tokens, wiring, stop, serving })
+        Ok(Self {
+            address,
+            tokens,
+            wiring,
+            stop,
+            serving,
+        })
     }
 
     /// Where it is.
@@ -84,7 +90,9 @@ fn config(stage: &Stage, tokens: &Tokens) -> anyhow::Result<Config> {
     let mut servers = Map::new();
     for server in [Server::Honest, Server::Hostile] {
         let command = stage.command(Side::Gateway, server).into_iter();
-        let command = command.map(|part| part.into_string().ok()).collect::<Option<Vec<_>>>();
+        let command = command
+            .map(|part| part.into_string().ok())
+            .collect::<Option<Vec<_>>>();
         let command = command.context("the path of this program is not UTF-8")?;
         let entry = json!({"command": command, "timeout": TIMEOUT});
         servers.insert(server.name().to_owned(), entry);
@@ -117,7 +125,11 @@ impl std::fmt::Debug for Tokens {
 
 impl Tokens {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { alice: token()?, mallory: token()?, visitor: token()? })
+        Ok(Self {
+            alice: token()?,
+            mallory: token()?,
+            visitor: token()?,
+        })
     }
 }
 

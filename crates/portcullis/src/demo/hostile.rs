@@ -32,7 +32,10 @@ pub(super) struct Hostile {
 impl Hostile {
     /// A server whose tool `convert` refers to the remote schema at `reference`.
     pub(super) fn new(directory: &Path, reference: String) -> Self {
-        Self { reference, directory: directory.to_owned() }
+        Self {
+            reference,
+            directory: directory.to_owned(),
+        }
     }
 
     fn tools(&self) -> Value {
@@ -46,7 +49,10 @@ impl Hostile {
         let mut convert = tool("convert", "Converts an amount.", json!({}));
         let mut balance = tool("balance", "Tells your balance.", json!({}));
         if let (Some(convert), Some(balance)) = (convert.as_object_mut(), balance.as_object_mut()) {
-            convert.insert("inputSchema".to_owned(), json!({"type": "object", "$ref": self.reference}));
+            convert.insert(
+                "inputSchema".to_owned(),
+                json!({"type": "object", "$ref": self.reference}),
+            );
             balance.insert(
                 "outputSchema".to_owned(),
                 json!({
@@ -58,7 +64,11 @@ impl Hostile {
             );
         }
         json!([
-            tool("weather", "Tells the weather.", json!({"city": {"type": "string"}})),
+            tool(
+                "weather",
+                "Tells the weather.",
+                json!({"city": {"type": "string"}})
+            ),
             tool("duplicate", "Tells the price.", json!({})),
             tool("oversized", "Exports everything.", json!({})),
             balance,
@@ -213,11 +223,14 @@ fn answered(id: &Value, message: &Value, out: &mut dyn FnMut(Vec<u8>)) {
         return;
     };
     let given = message.pointer("/result/content").map(Value::to_string);
-    let accepted = message.pointer("/result/action").is_some_and(|action| action == "accept");
+    let accepted = message
+        .pointer("/result/action")
+        .is_some_and(|action| action == "accept");
     out(match (accepted, given) {
-        (true, given) => {
-            server::text(&call, &format!("thank you, got {}", given.unwrap_or_default()))
-        }
+        (true, given) => server::text(
+            &call,
+            &format!("thank you, got {}", given.unwrap_or_default()),
+        ),
         (false, _) => server::text(&call, "a pity"),
     });
 }

@@ -15,7 +15,8 @@ pub(super) fn serve(handler: impl Handler, directory: &Path) -> io::Result<()> {
     server::emit(listener.local_addr()?.port().to_string().as_bytes())?;
     let shared = Arc::new(Mutex::new((handler, 0_u64)));
     for connection in listener.incoming() {
-        let (connection, shared, directory) = (connection?, Arc::clone(&shared), directory.to_owned());
+        let (connection, shared, directory) =
+            (connection?, Arc::clone(&shared), directory.to_owned());
         std::thread::spawn(move || {
             // A client that went away is no concern of the others.
             drop(answer(&connection, &shared, &directory));
@@ -55,12 +56,15 @@ fn answer<H: Handler>(
     };
     let mut out = io::BufWriter::new(connection);
     if lines.is_empty() {
-        return out.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        return out
+            .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     }
     let (kind, payload) = match lines.as_slice() {
         [only] => ("application/json", only.clone()),
         several => {
-            let events = several.iter().map(|line| [b"data: ", line.as_slice(), b"\n\n"].concat());
+            let events = several
+                .iter()
+                .map(|line| [b"data: ", line.as_slice(), b"\n\n"].concat());
             ("text/event-stream", events.collect::<Vec<_>>().concat())
         }
     };

@@ -45,10 +45,18 @@ fn start(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {
         match argument.to_str() {
             Some("--dir") => directory = args.next().map(PathBuf::from),
             Some("--reference") => {
-                reference = args.next().unwrap_or_default().to_string_lossy().into_owned();
+                reference = args
+                    .next()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
             }
             Some("--http") => http = true,
-            _ => return Err(wrong("unknown argument; known are `--dir`, `--reference`, `--http`")),
+            _ => {
+                return Err(wrong(
+                    "unknown argument; known are `--dir`, `--reference`, `--http`",
+                ));
+            }
         }
     }
     let temporary = match directory {
@@ -70,7 +78,11 @@ fn wrong(what: &str) -> io::Error {
 }
 
 fn serve(handler: impl Handler, directory: &Path, http: bool) -> io::Result<()> {
-    if http { naive_http::serve(handler, directory) } else { serve_stdio(handler, directory) }
+    if http {
+        naive_http::serve(handler, directory)
+    } else {
+        serve_stdio(handler, directory)
+    }
 }
 
 fn serve_stdio(mut handler: impl Handler, directory: &Path) -> io::Result<()> {
@@ -99,7 +111,10 @@ pub(super) fn take(
     bytes: &[u8],
     out: &mut dyn FnMut(Vec<u8>),
 ) -> io::Result<()> {
-    let mut journal = OpenOptions::new().create(true).append(true).open(directory.join(JOURNAL))?;
+    let mut journal = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join(JOURNAL))?;
     journal.write_all(&[bytes, b"\n"].concat())?;
     match lenient::read_all(bytes, Case::Ignored) {
         Some(values) => {
@@ -123,9 +138,13 @@ pub(super) fn common(name: &str, message: &Value, tools: &Value) -> Option<Vec<V
     };
     let answer = match method {
         "initialize" => {
-            let asked = message.pointer("/params/protocolversion").and_then(Value::as_str);
+            let asked = message
+                .pointer("/params/protocolversion")
+                .and_then(Value::as_str);
             let known = ["2025-03-26", "2025-06-18", "2025-11-25"];
-            let version = asked.filter(|asked| known.contains(asked)).unwrap_or("2025-11-25");
+            let version = asked
+                .filter(|asked| known.contains(asked))
+                .unwrap_or("2025-11-25");
             let result = json!({
                 "protocolVersion": version,
                 "capabilities": {"tools": {}},
@@ -143,7 +162,9 @@ pub(super) fn common(name: &str, message: &Value, tools: &Value) -> Option<Vec<V
 
 /// The line of a result.
 pub(super) fn success(id: &Value, result: &Value) -> Vec<u8> {
-    json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string().into_bytes()
+    json!({"jsonrpc": "2.0", "id": id, "result": result})
+        .to_string()
+        .into_bytes()
 }
 
 /// The line of an error.
@@ -160,11 +181,23 @@ pub(super) fn text(id: &Value, text: &str) -> Vec<u8> {
 
 /// The line of a tool result that says that the tool failed.
 pub(super) fn refusal(id: &Value, text: &str) -> Vec<u8> {
-    success(id, &json!({"content": [{"type": "text", "text": text}], "isError": true}))
+    success(
+        id,
+        &json!({"content": [{"type": "text", "text": text}], "isError": true}),
+    )
 }
 
 /// The name and the arguments of a tool call.
 pub(super) fn call(message: &Value) -> (&str, Value) {
-    let name = message.pointer("/params/name").and_then(Value::as_str).unwrap_or_default();
-    (name, message.pointer("/params/arguments").cloned().unwrap_or_else(|| json!({})))
+    let name = message
+        .pointer("/params/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    (
+        name,
+        message
+            .pointer("/params/arguments")
+            .cloned()
+            .unwrap_or_else(|| json!({})),
+    )
 }

@@ -91,7 +91,9 @@ pub(super) struct Stage {
 impl Stage {
     /// Makes the directories and starts the bare server's HTTP face; `program` is this binary.
     pub(super) async fn new(program: PathBuf) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("portcullis-demo-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("portcullis-demo-")
+            .tempdir()?;
         for side in [Side::Bare, Side::Gateway] {
             for server in [Server::Honest, Server::Hostile] {
                 fs::create_dir_all(directory(folder.path(), side, server))?;
@@ -102,7 +104,15 @@ impl Stage {
         let face = start_face(&program, &args).await?;
         let (front, session) = (OnceCell::new(), OnceCell::new());
         let notes_made = AtomicUsize::new(0);
-        Ok(Self { folder, program, traps, face, front, session, notes_made })
+        Ok(Self {
+            folder,
+            program,
+            traps,
+            face,
+            front,
+            session,
+            notes_made,
+        })
     }
 
     /// The folder that goes away with the demonstration.
@@ -119,7 +129,9 @@ impl Stage {
 
     /// Tells the stage where the gateway is.
     pub(super) fn raise(&self, front: Front) -> anyhow::Result<()> {
-        self.front.set(front).context("the gateway was started twice")
+        self.front
+            .set(front)
+            .context("the gateway was started twice")
     }
 
     /// The endpoint of `server` behind the gateway, for `who`.
@@ -134,18 +146,29 @@ impl Stage {
             Who::Mallory => Some(front.mallory.clone()),
             Who::Nobody => None,
         };
-        Ok(Endpoint { address, path, token })
+        Ok(Endpoint {
+            address,
+            path,
+            token,
+        })
     }
 
     /// The HTTP face of the honest server, with nothing in front of it.
     pub(super) fn face(&self) -> Endpoint {
-        Endpoint { address: self.face.1, path: "/mcp".to_owned(), token: None }
+        Endpoint {
+            address: self.face.1,
+            path: "/mcp".to_owned(),
+            token: None,
+        }
     }
 
     /// Alice's legacy session with the honest server behind the gateway.
     pub(super) async fn session(&self) -> anyhow::Result<&str> {
         let alice = self.endpoint(Who::Alice, Server::Honest)?;
-        self.session.get_or_try_init(|| async move { alice.begin().await }).await.map(String::as_str)
+        self.session
+            .get_or_try_init(|| async move { alice.begin().await })
+            .await
+            .map(String::as_str)
     }
 
     /// A fresh bare server, spoken to in lines.
@@ -170,7 +193,10 @@ impl Stage {
 
     /// A text that occurs nowhere else.
     pub(super) fn mark(&self) -> String {
-        format!("attack-{:04}", self.notes_made.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "attack-{:04}",
+            self.notes_made.fetch_add(1, Ordering::Relaxed)
+        )
     }
 
     /// Whether the honest server's notes hold `text`, as they are on disk.
@@ -185,13 +211,21 @@ impl Stage {
         let journal = fs::read(journal).unwrap_or_default();
         let lines = journal.split(|byte| *byte == b'\n');
         let lines = lines.map(String::from_utf8_lossy);
-        lines.filter(|line| line.contains("tools/call") && line.contains(text)).count()
+        lines
+            .filter(|line| line.contains("tools/call") && line.contains(text))
+            .count()
     }
 
     /// Whether `text` tells of this machine or of a secret what no answer should.
     pub(super) fn reveals(&self, text: &str) -> bool {
-        let tokens = self.front.get().map(|front| [front.alice.clone(), front.mallory.clone()]);
-        let tokens = tokens.into_iter().flatten().any(|token| text.contains(&token));
+        let tokens = self
+            .front
+            .get()
+            .map(|front| [front.alice.clone(), front.mallory.clone()]);
+        let tokens = tokens
+            .into_iter()
+            .flatten()
+            .any(|token| text.contains(&token));
         let folder = self.folder.path().to_string_lossy();
         tokens || text.contains(&*folder) || text.contains("panicked at")
     }
@@ -215,7 +249,11 @@ impl Trap {
                 let mut head = [0; 1024];
                 // Whether the caller stays to be answered does not matter: it called.
                 if caller.read(&mut head).await.is_ok() {
-                    drop(caller.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await);
+                    drop(
+                        caller
+                            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                            .await,
+                    );
                 }
             }
         });
@@ -233,7 +271,9 @@ impl Trap {
 }
 
 fn directory(folder: &Path, side: Side, server: Server) -> PathBuf {
-    folder.join(format!("{side:?}").to_lowercase()).join(server.name())
+    folder
+        .join(format!("{side:?}").to_lowercase())
+        .join(server.name())
 }
 
 fn server_args(folder: &Path, side: Side, server: Server, traps: &[Trap; 2]) -> Vec<OsString> {
@@ -266,10 +306,16 @@ pub(super) async fn start_face(
         .kill_on_drop(true)
         .spawn()
         .context("could not start the bare server's HTTP face")?;
-    let stdout = child.stdout.take().context("the server has no standard output")?;
+    let stdout = child
+        .stdout
+        .take()
+        .context("the server has no standard output")?;
     let mut lines = BufReader::new(stdout).lines();
     let line = tokio::time::timeout(Duration::from_secs(10), lines.next_line()).await??;
-    let port = line.context("the server printed no port")?.trim().parse::<u16>()?;
+    let port = line
+        .context("the server printed no port")?
+        .trim()
+        .parse::<u16>()?;
     Ok((child, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
 }
 

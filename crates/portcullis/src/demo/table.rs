@@ -24,16 +24,26 @@ const VERDICT: usize = 11;
 pub(super) fn write(out: &mut dyn Write, rows: &[Row], style: Style) -> io::Result<()> {
     let columns = columns(style.width);
     let titles = [
-        (1, "1  client -> gateway: who is calling, and is this one message?"),
+        (
+            1,
+            "1  client -> gateway: who is calling, and is this one message?",
+        ),
         (2, "2  model -> tool: is this a call that the tool offers?"),
-        (3, "3  server -> gateway: what comes back, and what else it does"),
+        (
+            3,
+            "3  server -> gateway: what comes back, and what else it does",
+        ),
     ];
     for (number, title) in titles {
         let of_it = rows.iter().filter(|row| row.boundary.number() == number);
         writeln!(out, "\n{}", style.paint("1", title))?;
         let [attack, bare, gateway] = HEADINGS;
         line(out, columns, [attack, bare, gateway], "", style)?;
-        writeln!(out, "{}", "-".repeat(columns.iter().sum::<usize>() + 2 * 3 + VERDICT))?;
+        writeln!(
+            out,
+            "{}",
+            "-".repeat(columns.iter().sum::<usize>() + 2 * 3 + VERDICT)
+        )?;
         for row in of_it {
             let cells = [row.attack, row.bare.did.as_str(), &gateway_cell(row)];
             line(out, columns, cells, &row.verdict().to_string(), style)?;
@@ -45,11 +55,18 @@ pub(super) fn write(out: &mut dyn Write, rows: &[Row], style: Style) -> io::Resu
 /// The summary below the table.
 pub(super) fn summary(out: &mut dyn Write, rows: &[Row], style: Style) -> io::Result<()> {
     let count = |verdict| rows.iter().filter(|row| row.verdict() == verdict).count();
-    let mut text = format!("{} of {} attacks stopped", count(Verdict::Stopped), rows.len());
+    let mut text = format!(
+        "{} of {} attacks stopped",
+        count(Verdict::Stopped),
+        rows.len()
+    );
     for (verdict, what) in [
         (Verdict::GotThrough, "got through"),
         (Verdict::Unclear, "without a clean answer"),
-        (Verdict::NotShown, "that did nothing to the bare server either"),
+        (
+            Verdict::NotShown,
+            "that did nothing to the bare server either",
+        ),
     ] {
         match count(verdict) {
             0 => {}
@@ -57,7 +74,11 @@ pub(super) fn summary(out: &mut dyn Write, rows: &[Row], style: Style) -> io::Re
             number => drop(write!(text, ", {number} {what}")),
         }
     }
-    let colour = if count(Verdict::Stopped) == rows.len() { "32" } else { "31" };
+    let colour = if count(Verdict::Stopped) == rows.len() {
+        "32"
+    } else {
+        "31"
+    };
     writeln!(out, "\n{}", style.paint(colour, &text))
 }
 
@@ -68,7 +89,11 @@ fn gateway_cell(row: &Row) -> String {
     facts.extend(seen.status.map(|status| status.to_string()));
     facts.extend(seen.code.map(|code| code.to_string()));
     facts.extend(seen.denial.clone());
-    if facts.is_empty() { seen.did.clone() } else { format!("{}: {}", facts.join(" "), seen.did) }
+    if facts.is_empty() {
+        seen.did.clone()
+    } else {
+        format!("{}: {}", facts.join(" "), seen.did)
+    }
 }
 
 fn columns(width: usize) -> [usize; 3] {
@@ -98,7 +123,11 @@ fn line(
             text.push_str(&" ".repeat(width.saturating_sub(part.chars().count()) + 2));
         }
         if at == 0 {
-            let colour = if verdict == Verdict::Stopped.to_string() { "32" } else { "1;31" };
+            let colour = if verdict == Verdict::Stopped.to_string() {
+                "32"
+            } else {
+                "1;31"
+            };
             text.push_str(&style.paint(colour, verdict));
         }
         writeln!(out, "{}", text.trim_end())?;
@@ -109,7 +138,9 @@ fn line(
 /// `text` in lines of at most `width` characters, broken at spaces where there are any.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    let text = text.chars().map(|each| if each.is_control() { ' ' } else { each });
+    let text = text
+        .chars()
+        .map(|each| if each.is_control() { ' ' } else { each });
     for word in text.collect::<String>().split_whitespace() {
         let mut rest: Vec<char> = word.chars().collect();
         while !rest.is_empty() {

@@ -36,10 +36,19 @@ pub(super) async fn run(stage: &Stage) -> Vec<Step> {
     };
     step("list the tools (2026-07-28)", list(stage).await);
     step("add a note (2026-07-28)", add(stage).await);
-    step("read the notes (2025-11-25)", legacy(stage, "list_notes", json!({})).await);
-    step("read a file (2026-07-28)", modern(stage, "read_file", json!({"path": "welcome.txt"})).await);
+    step(
+        "read the notes (2025-11-25)",
+        legacy(stage, "list_notes", json!({})).await,
+    );
+    step(
+        "read a file (2026-07-28)",
+        modern(stage, "read_file", json!({"path": "welcome.txt"})).await,
+    );
     let page = json!({"url": "https://example.org/menu"});
-    step("fetch a page (2025-11-25)", legacy(stage, "fetch_page", page).await);
+    step(
+        "fetch a page (2025-11-25)",
+        legacy(stage, "fetch_page", page).await,
+    );
     steps
 }
 
@@ -49,9 +58,14 @@ fn alice(stage: &Stage) -> anyhow::Result<Endpoint> {
 
 async fn list(stage: &Stage) -> anyhow::Result<String> {
     let meta: Value = serde_json::from_str(&modern_meta())?;
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
-    let reply = alice(stage)?.send(Post::modern(body.to_string(), "tools/list", "")).await?;
-    let tools = reply.answer().and_then(|answer| answer.pointer("/result/tools")?.as_array().cloned());
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
+    let reply = alice(stage)?
+        .send(Post::modern(body.to_string(), "tools/list", ""))
+        .await?;
+    let tools = reply
+        .answer()
+        .and_then(|answer| answer.pointer("/result/tools")?.as_array().cloned());
     let names = tools.into_iter().flatten();
     let names = names.filter_map(|tool| Some(tool.get("name")?.as_str()?.to_owned()));
     let names = names.collect::<Vec<_>>();
@@ -66,7 +80,12 @@ async fn list(stage: &Stage) -> anyhow::Result<String> {
 
 async fn add(stage: &Stage) -> anyhow::Result<String> {
     let mark = stage.mark();
-    let text = modern(stage, "add_note", json!({"text": format!("water the plants ({mark})")})).await?;
+    let text = modern(
+        stage,
+        "add_note",
+        json!({"text": format!("water the plants ({mark})")}),
+    )
+    .await?;
     anyhow::ensure!(stage.noted(Side::Gateway, &mark), "the note was not kept");
     Ok(text)
 }

@@ -5,7 +5,10 @@ use super::*;
 #[track_caller]
 fn check(kind: EventKind, path: &str, expected: bool) {
     let event = Event::new(kind).add_path(PathBuf::from(path));
-    assert_eq!(concerns(&event, &[OsString::from("portcullis.toml")]), expected);
+    assert_eq!(
+        concerns(&event, &[OsString::from("portcullis.toml")]),
+        expected
+    );
 }
 
 const WRITTEN: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
@@ -13,10 +16,18 @@ const WRITTEN: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
 #[test]
 fn only_changes_of_the_file_count() {
     check(WRITTEN, "/etc/portcullis.toml", true);
-    check(EventKind::Create(CreateKind::File), "/etc/portcullis.toml", true);
+    check(
+        EventKind::Create(CreateKind::File),
+        "/etc/portcullis.toml",
+        true,
+    );
     check(EventKind::Create(CreateKind::Any), "/etc/..data", true);
     check(WRITTEN, "/etc/portcullis.db-wal", false);
-    check(EventKind::Access(AccessKind::Read), "/etc/portcullis.toml", false);
+    check(
+        EventKind::Access(AccessKind::Read),
+        "/etc/portcullis.toml",
+        false,
+    );
 }
 
 #[tokio::test]

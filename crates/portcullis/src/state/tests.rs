@@ -10,7 +10,10 @@ fn a_directory_is_made_for_its_owner_alone() {
     assert_eq!(state.path(), path);
     assert!(!state.is_temporary());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    assert_eq!(path.join("lock").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        path.join("lock").metadata().unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[test]
@@ -57,7 +60,17 @@ fn the_default_follows_the_base_directory_specification() {
     let of = |pairs: &[(&str, &str)]| {
         default_directory(&pairs.iter().copied().collect()).map_err(|e| e.to_string())
     };
-    assert_eq!(of(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]).unwrap(), Path::new("/s/portcullis"));
-    assert_eq!(of(&[("HOME", "/h")]).unwrap(), Path::new("/h/.local/state/portcullis"));
-    assert!(of(&[]).unwrap_err().starts_with("no place for the state directory"));
+    assert_eq!(
+        of(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]).unwrap(),
+        Path::new("/s/portcullis")
+    );
+    assert_eq!(
+        of(&[("HOME", "/h")]).unwrap(),
+        Path::new("/h/.local/state/portcullis")
+    );
+    assert!(
+        of(&[])
+            .unwrap_err()
+            .starts_with("no place for the state directory")
+    );
 }

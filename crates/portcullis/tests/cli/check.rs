@@ -842,7 +842,12 @@ fn mistakes_for_a_program() {
 
 #[test]
 fn a_good_file_for_a_program() {
-    let ran = Place::with("[servers.a]\nurl = \"https://a.example/\"\n").run(&["check", "--json", "-c", "portcullis.toml"]);
+    let ran = Place::with("[servers.a]\nurl = \"https://a.example/\"\n").run(&[
+        "check",
+        "--json",
+        "-c",
+        "portcullis.toml",
+    ]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     assert_snapshot!(ran.stdout.trim_end(), @r#"{"file":"portcullis.toml","mistakes":[],"ok":true,"servers":1}"#);
 }

@@ -13,7 +13,10 @@ fn without_a_command_it_shows_the_help_and_exits_with_2() {
 fn the_version_is_one_line() {
     let ran = Place::new().run(&["--version"]);
     assert_eq!(ran.code, Some(0));
-    assert_eq!(ran.stdout, concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        ran.stdout,
+        concat!("portcullis ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 #[test]

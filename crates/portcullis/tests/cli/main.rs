@@ -2,7 +2,12 @@
 #![cfg(test)]
 
 mod check;
+mod client;
 mod completions;
 mod examples;
+mod gateway;
 mod help;
 mod place;
+mod reload;
+mod run;
+mod stdio;

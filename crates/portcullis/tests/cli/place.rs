@@ -21,7 +21,10 @@ pub(crate) struct Ran {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            variables: Vec::new(),
+        }
     }
 
     /// A place whose `portcullis.toml` says `config`.
@@ -50,7 +53,10 @@ impl Place {
 
     /// The binary with `args`, ready to start.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        #[expect(clippy::disallowed_methods, reason = "the test starts the binary itself")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the test starts the binary itself"
+        )]
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command
             .args(args)
@@ -75,10 +81,17 @@ impl Place {
 
     /// What `check` says of the file: the drawing, the verdict and the exit code.
     pub(crate) fn check(&self) -> String {
-        let Ran { code, stdout, stderr } = self.run(&["check", "--config", "portcullis.toml"]);
+        let Ran {
+            code,
+            stdout,
+            stderr,
+        } = self.run(&["check", "--config", "portcullis.toml"]);
         assert!(!stderr.contains('\u{1b}'), "no colours but on a terminal");
         let code = code.unwrap();
-        let stderr: String = stderr.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-        format!("{stderr}{stdout}exit code {code}")
+        let drawn: Vec<&str> = stderr.lines().map(str::trim_end).chain([""]).collect();
+        format!(
+            "{}{stdout}exit code {code}",
+            drawn.join("\n").trim_start_matches('\n')
+        )
     }
 }

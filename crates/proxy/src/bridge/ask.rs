@@ -48,6 +48,17 @@ fn capability_of(method_name: &str) -> Option<&'static str> {
     })
 }
 
+/// The capability that an `input_required` result needs and a client has not declared, if there is one.
+pub(crate) fn undeclared(capabilities: &[u8], result: &[u8]) -> Option<&'static str> {
+    let declared = Object::parse(capabilities).unwrap_or_default();
+    let result = Object::parse(result)?;
+    let requests = Object::parse(result.get("inputRequests")?)?;
+    requests.iter().find_map(|(_, request)| {
+        let request = Object::parse(request)?;
+        capability_of(&request.get_str("method")?).filter(|needed| !declared.contains(needed))
+    })
+}
+
 impl Asked<'_> {
     /// Decides whether a server's request may reach the client; the error for the server if not.
     pub(crate) async fn permit(

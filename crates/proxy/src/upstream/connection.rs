@@ -194,7 +194,7 @@ impl Connection {
         let started = HttpExchange::start(session, id, headers, message, false).await;
         match &started {
             Err(error @ UpstreamError::Connect(_)) => {
-                health.failed(&error.to_string(), Instant::now())
+                health.failed(&error.to_string(), Instant::now());
             }
             Ok(_) | Err(_) => health.reached(),
         }

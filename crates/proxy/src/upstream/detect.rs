@@ -28,12 +28,12 @@ use super::{sse_2024, stdio};
 use crate::config::{EraSetting, HttpTransport};
 
 /// What was found out about a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// It answers `server/discover`.
     Modern,
-    /// It wants `initialize`.
-    Legacy,
+    /// It wants `initialize`, in one of these versions if it named any.
+    Legacy(Vec<Version>),
     /// It wants `initialize`, over HTTP+SSE.
     Sse2024,
 }
@@ -81,16 +81,24 @@ impl Attempt<'_> {
             EraSetting::Modern => (true, false),
             EraSetting::Legacy => (false, true),
             EraSetting::Auto => (
-                !matches!(self.known, Some(Known::Legacy | Known::Sse2024)),
+                !matches!(self.known, Some(Known::Legacy(_) | Known::Sse2024)),
                 true,
             ),
+        }
+    }
+
+    /// The legacy versions that the server named before.
+    fn offered(&self) -> Vec<Version> {
+        match &self.known {
+            Some(Known::Legacy(offered)) => offered.clone(),
+            Some(Known::Modern | Known::Sse2024) | None => Vec::new(),
         }
     }
 
     async fn stdio(&self, command: &Command) -> Result<Opened, UpstreamError> {
         let (tries_modern, tries_legacy) = self.plan();
         let mut child = self.spawn(command).await?;
-        let mut offered = Vec::new();
+        let mut offered = self.offered();
         if tries_modern {
             match self.discover_duplex(&child.0).await {
                 Ok(Verdict::Modern(hello)) => {
@@ -106,7 +114,7 @@ impl Attempt<'_> {
                 Err(UpstreamError::Timeout) if tries_legacy => {}
                 // Some servers end when the first message is not `initialize`.
                 Err(UpstreamError::Exited(_)) if tries_legacy => {
-                    child = self.spawn(command).await?
+                    child = self.spawn(command).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -115,7 +123,7 @@ impl Attempt<'_> {
         Ok(Opened {
             hello,
             channel: Channel::Duplex(child),
-            known: Known::Legacy,
+            known: Known::Legacy(offered),
         })
     }
 
@@ -136,7 +144,7 @@ impl Attempt<'_> {
             return self.sse(endpoint).await;
         }
         let (tries_modern, tries_legacy) = self.plan();
-        let mut offered = Vec::new();
+        let mut offered = self.offered();
         let mut undiscoverable = None;
         if tries_modern {
             match self.discover_http(endpoint).await {
@@ -162,7 +170,7 @@ impl Attempt<'_> {
                     return Ok(Opened {
                         hello,
                         channel: Channel::Http(session),
-                        known: Known::Legacy,
+                        known: Known::Legacy(offered),
                     });
                 }
                 Err(error) => Some(error),

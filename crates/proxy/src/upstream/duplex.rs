@@ -19,6 +19,7 @@ use super::error::{Garbage, UpstreamError};
 use super::event::{Answer, Ask, Event, Reply, Unsolicited, encode_response, unanswered};
 use super::health::Registration;
 use super::mailbox::Mailbox;
+use super::salvage::claimed_id;
 use super::sse_2024::Poster;
 use super::wire::{Wire, cancelled, detach};
 
@@ -107,16 +108,17 @@ impl Duplex {
         self.modern.store(true, Ordering::Relaxed);
     }
 
-    /// Counts this channel as a connection until it is over.
+    /// Counts this channel as a connection until it is over, which the inbox is then told.
     pub(super) fn register(&self, registration: Registration) {
         let mut inner = self.inner.lock();
-        if inner.over {
-            let reason = inner.reason.clone();
-            drop(inner);
-            registration.end(reason.as_deref());
-        } else {
+        if !inner.over {
             inner.registration = Some(registration);
+            return;
         }
+        let reason = inner.reason.clone();
+        drop(inner);
+        registration.end(reason.as_deref());
+        announce_closed(&self.inbox);
     }
 
     /// The largest message accepted from the server.
@@ -210,8 +212,8 @@ impl Duplex {
     }
 
     /// Takes in one message of the server. An error means that the connection is beyond use.
-    pub(super) fn receive(self: &Arc<Self>, message: Bytes) -> Result<(), UpstreamError> {
-        match portcullis_mcp::decode(message, &self.limits) {
+    pub(super) fn receive(self: &Arc<Self>, message: &Bytes) -> Result<(), UpstreamError> {
+        match portcullis_mcp::decode(message.clone(), &self.limits) {
             Ok(message) => {
                 self.garbage.store(0, Ordering::Relaxed);
                 match message {
@@ -223,9 +225,11 @@ impl Duplex {
             }
             Err(error) => {
                 tracing::warn!(server = %self.name, %error, "a message of the server was dropped");
-                if let Some(Id::Number(id)) = error.id
-                    && let Some(slot) = self.inner.lock().slots.remove(&id)
-                {
+                let mut inner = self.inner.lock();
+                let claimed = claimed_id(message, |id| inner.slots.contains_key(&id));
+                let slot = claimed.and_then(|id| inner.slots.remove(&id));
+                drop(inner);
+                if let Some(slot) = slot {
                     slot.mailbox.done(Err(error.into()));
                 }
                 self.count_garbage()
@@ -383,14 +387,18 @@ impl Duplex {
         if let Some(reason) = failure {
             tracing::warn!(server = %self.name, reason, "the connection to the server closed");
         }
+        // Before anybody is told, so that whoever then looks sees it.
+        let is_connection = registration.is_some();
         if let Some(registration) = registration {
             registration.end(failure);
         }
         self.over.cancel();
+        if is_connection {
+            announce_closed(&self.inbox);
+        }
         for slot in slots.into_values() {
             slot.mailbox.done(Err(UpstreamError::Closed));
         }
-        announce_closed(&self.inbox);
     }
 }
 
@@ -435,23 +443,16 @@ impl InFlight {
     /// The next event. Cancel-safe; waits forever after the last one.
     pub(super) async fn next(&mut self) -> Event {
         let event = self.mailbox.next().await;
-        if let Event::Done(result) = &event {
-            self.settle(result);
+        if matches!(event, Event::Done(_)) {
+            self.cancels = false;
         }
         event
     }
 
     pub(super) fn try_done(&mut self) -> Option<Result<Answer, UpstreamError>> {
         let result = self.mailbox.try_done()?;
-        self.settle(&result);
+        self.cancels = false;
         Some(result)
-    }
-
-    /// What ended without an answer is still cancelled when this is dropped, unless the channel is gone.
-    fn settle(&mut self, result: &Result<Answer, UpstreamError>) {
-        if matches!(result, Ok(_) | Err(UpstreamError::Closed)) {
-            self.cancels = false;
-        }
     }
 
     pub(super) fn wire(&self) -> Wire {

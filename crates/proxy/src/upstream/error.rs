@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_egress::EgressError;
-use portcullis_mcp::{DecodeError, RpcError};
+use portcullis_mcp::{DecodeError, DecodeFault, FaultKind, RpcError};
 use portcullis_sandbox::SpawnError;
 
 /// A request that a server did not answer, or a server that could not be reached.
@@ -117,6 +117,9 @@ impl From<Garbage> for UpstreamError {
 
 impl From<DecodeError> for UpstreamError {
     fn from(error: DecodeError) -> Self {
-        Self::Garbage(Garbage::Message(error))
+        match error.fault {
+            DecodeFault::Json(fault) if fault.kind == FaultKind::Size => Self::TooLarge,
+            _ => Self::Garbage(Garbage::Message(error)),
+        }
     }
 }

@@ -209,10 +209,11 @@ impl Session {
             return;
         }
         self.over.cancel();
-        if let Some(registration) = self.registration.lock().take() {
+        let registration = self.registration.lock().take();
+        if let Some(registration) = registration {
             registration.end(None);
+            announce_closed(&self.inbox);
         }
-        announce_closed(&self.inbox);
     }
 
     /// Ends the session here and at the server.
@@ -227,10 +228,10 @@ impl Session {
         match tokio::time::timeout(DELETE_WAIT, deleting).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::debug!(server = %self.name, %error, "a session was not ended")
+                tracing::debug!(server = %self.name, %error, "a session was not ended");
             }
             Err(_elapsed) => {
-                tracing::debug!(server = %self.name, "a session was not ended in time")
+                tracing::debug!(server = %self.name, "a session was not ended in time");
             }
         }
     }
@@ -287,7 +288,11 @@ impl Session {
                     tracing::debug!(server = %self.name, status, "the server offers no stream");
                     return;
                 }
-                Err(UpstreamError::SessionEnded | UpstreamError::Unauthorized { .. }) => return,
+                Err(
+                    UpstreamError::SessionEnded
+                    | UpstreamError::Unauthorized { .. }
+                    | UpstreamError::Garbage(_),
+                ) => return,
                 Err(error) => {
                     tracing::debug!(server = %self.name, %error, "the server's stream broke");
                 }
@@ -303,7 +308,7 @@ impl Session {
         }
         match portcullis_mcp::decode(event.data, &self.endpoint.limits) {
             Ok(Message::Request(request)) if &*request.method == method::PING => {
-                self.pong(&request.id)
+                self.pong(&request.id);
             }
             Ok(Message::Request(request)) => {
                 let ask = Ask::from(&request);

@@ -92,7 +92,7 @@ async fn read(mut stream: EventStream, duplex: Arc<Duplex>) {
         let taken = match event {
             Ok(event) if event.data.is_empty() => Ok(()),
             Ok(event) if event.event.as_deref().is_none_or(|name| name == "message") => {
-                duplex.receive(event.data)
+                duplex.receive(&event.data)
             }
             Ok(_) => Ok(()),
             Err(Ended::Gone) => break Some("the server's event stream ended"),

@@ -115,7 +115,7 @@ async fn read(stdout: Output, duplex: Arc<Duplex>) -> &'static str {
     let mut lines = Lines::new(stdout, duplex.bytes_max());
     loop {
         let taken = match lines.next().await {
-            Ok(Some(Line::Whole(line))) => duplex.receive(line),
+            Ok(Some(Line::Whole(line))) => duplex.receive(&line),
             Ok(Some(Line::Oversize)) => duplex.oversize(),
             Ok(None) => return "the local server closed its output",
             Err(_) => return "the local server's output could not be read",

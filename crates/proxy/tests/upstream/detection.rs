@@ -22,9 +22,11 @@ async fn local_servers_of_every_kind() {
         let upstream = local(mode, |server| server.probe_timeout = "2s".parse().unwrap());
         // The second connection uses what the first one found out.
         for _ in 0..2 {
-            let (connection, _inbox) = connect(&upstream).await;
+            let (connection, mut inbox) = connect(&upstream).await;
             let hello = connection.hello();
             assert_eq!((hello.era, hello.version), (era, version), "{mode}");
+            // Attempts that led nowhere are not news.
+            assert!(inbox.try_recv().is_err(), "{mode}");
         }
     }
 }
@@ -66,9 +68,10 @@ async fn check(
         server.probe_timeout = "500ms".parse().unwrap();
     });
     for _ in 0..2 {
-        let (connection, _inbox) = connect(&upstream).await;
+        let (connection, mut inbox) = connect(&upstream).await;
         let hello = connection.hello();
         assert_eq!((hello.era, hello.version), expected, "{what}");
+        assert!(inbox.try_recv().is_err(), "{what}");
     }
     let methods = peer.so_far();
     let discovers = methods

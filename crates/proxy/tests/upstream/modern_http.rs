@@ -222,14 +222,14 @@ async fn what_is_too_large_or_cut_off_is_an_error() {
 #[tokio::test]
 async fn silence_is_a_timeout_before_and_within_a_stream() {
     let (sender, mut streams) = mpsc::unbounded_channel();
-    let peer = modern(move |seen| match seen.method().as_str() {
-        "never" => Reply::never(),
-        _ => {
-            let (events, reply) = Reply::stream();
-            let (gone, reply) = reply.watched();
-            sender.send((events, gone)).unwrap();
-            reply
+    let peer = modern(move |seen| {
+        if seen.method() == "never" {
+            return Reply::never();
         }
+        let (events, reply) = Reply::stream();
+        let (gone, reply) = reply.watched();
+        sender.send((events, gone)).unwrap();
+        reply
     })
     .await;
     let upstream = upstream(|server| {
@@ -279,15 +279,12 @@ async fn a_subscription_has_no_time_limit_and_takes_no_place() {
 
 #[tokio::test]
 async fn connections_are_used_again() {
-    let peer = modern(|seen| {
-        // The port that the client came from is not seen; a new connection is told by a new peer.
-        Reply::events(&[event(None, &seen.result("{}"))])
-    })
-    .await;
+    let peer = modern(|seen| Reply::events(&[event(None, &seen.result("{}"))])).await;
     let connection = connected(&peer).await;
     for _ in 0..50 {
         assert_eq!(result(ask(&connection, call("tools/list")).await), "{}");
     }
+    assert!(peer.connections() < 10, "{}", peer.connections());
 }
 
 #[tokio::test]

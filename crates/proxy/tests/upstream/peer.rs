@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -163,6 +164,7 @@ impl Body for Out {
 pub(crate) struct Peer {
     pub(crate) url: String,
     seen: mpsc::UnboundedReceiver<Seen>,
+    connections: Arc<AtomicUsize>,
     _stop: DropGuard,
 }
 
@@ -172,12 +174,15 @@ impl Peer {
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let (sender, seen) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
+        let connections = Arc::new(AtomicUsize::new(0));
         let answer = Arc::new(answer);
         tokio::spawn(stop.clone().run_until_cancelled_owned({
             let stop = stop.clone();
+            let connections = connections.clone();
             async move {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
+                    connections.fetch_add(1, Ordering::Relaxed);
                     let (answer, sender) = (answer.clone(), sender.clone());
                     let service =
                         service_fn(move |request| respond(request, answer.clone(), sender.clone()));
@@ -193,8 +198,14 @@ impl Peer {
         Self {
             url,
             seen,
+            connections,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// How many connections were made to the server.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// The next request for which `wanted` holds.
@@ -240,7 +251,7 @@ async fn respond(
         body: body
             .collect()
             .await
-            .map(|body| body.to_bytes())
+            .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default(),
     };
     let reply = answer(&seen);

@@ -71,7 +71,7 @@ async fn an_old_server_is_found_and_used() {
             assert_eq!(
                 result(ask(connection, call).await),
                 format!(r#"{{"n":{n}}}"#)
-            )
+            );
         }
     });
     futures_util::future::join_all(calls).await;

@@ -21,7 +21,7 @@ async fn concurrent_calls_get_their_own_answers() {
             assert_eq!(
                 result(ask(connection, call).await),
                 format!(r#"{{"n":{n}}}"#)
-            )
+            );
         }
     });
     futures_util::future::join_all(calls).await;

@@ -87,12 +87,18 @@ async fn file_descriptors_of_the_gateway_stay_there() {
     );
     let of_guard: Vec<&str> = lines.collect();
     assert!(
-        !of_guard.is_empty() && !text.contains("passwd"),
+        !text.contains("passwd"),
         "{} is open in {text}",
         leaky.as_raw_fd()
     );
-    // The lifeline twice, nothing twice, both ends of the guard's pipe; no stream of the payload.
-    assert_eq!(of_guard.len(), 6, "{text}");
+    if rustix::process::geteuid().is_root() {
+        // The lifeline twice, nothing twice, both ends of the guard's pipe; no stream of the
+        // payload.
+        assert_eq!(of_guard.len(), 6, "{text}");
+    } else {
+        // A payload may not even look at its guard.
+        assert!(of_guard.is_empty(), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -124,7 +124,16 @@ async fn a_cut_stream_goes_on_where_it_was() {
     assert_eq!((priming.data.as_str(), priming.retry_ms), ("", Some(300)));
     assert_eq!(cut.event().await.unwrap(), None);
 
+    // The SDK's own client comes back after `retry`, when the work is long done.
     let last = priming.id.unwrap();
+    let other = json!({ "jsonrpc": "2.0", "id": 6, "method": "tools/call", "params": {
+        "name": "slow_compute", "arguments": { "seconds": 0.5 },
+    }});
+    let slow = client
+        .post(&[("mcp-session-id", &id)], &other)
+        .await
+        .unwrap();
+    assert_eq!(slow.message().await.unwrap()["id"], 6);
     let headers = [
         ("mcp-session-id", id.as_str()),
         ("last-event-id", &last),

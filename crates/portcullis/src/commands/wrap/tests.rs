@@ -10,9 +10,29 @@ fn check(command: &[&str], expected: &str) {
 
 #[test]
 fn a_name_is_made_from_the_command() {
-    check(&["uvx", "mcp-server-git", "--repository", "."], "mcp-server-git");
-    check(&["npx", "-y", "@modelcontextprotocol/server-filesystem@1.2.3", "."], "server-filesystem");
-    check(&["docker", "run", "-i", "--rm", "ghcr.io/github/github-mcp-server:v1"], "github-mcp-server");
+    check(
+        &["uvx", "mcp-server-git", "--repository", "."],
+        "mcp-server-git",
+    );
+    check(
+        &[
+            "npx",
+            "-y",
+            "@modelcontextprotocol/server-filesystem@1.2.3",
+            ".",
+        ],
+        "server-filesystem",
+    );
+    check(
+        &[
+            "docker",
+            "run",
+            "-i",
+            "--rm",
+            "ghcr.io/github/github-mcp-server:v1",
+        ],
+        "github-mcp-server",
+    );
     check(&["python3", "tools/My_Server.py"], "my-server");
     check(&["python3", "-m"], "python3");
     check(&["/usr/local/bin/Time"], "time");

@@ -1,8 +1,16 @@
 use super::*;
 
 fn read(text: &str) -> Read {
-    let environment = [("TOKEN", "0123456789abcdef0123456789abcdef")].into_iter().collect();
-    parse(text, FilePath::new("/etc/portcullis"), &environment, None, |_, _| Vec::new())
+    let environment = [("TOKEN", "0123456789abcdef0123456789abcdef")]
+        .into_iter()
+        .collect();
+    parse(
+        text,
+        FilePath::new("/etc/portcullis"),
+        &environment,
+        None,
+        |_, _| Vec::new(),
+    )
 }
 
 #[test]
@@ -10,7 +18,10 @@ fn the_empty_file_is_the_default() {
     let Read { config, list, .. } = read("");
     let config = config.unwrap();
     assert_eq!(config.listen.address.to_string(), "127.0.0.1:8420");
-    assert_eq!(list.iter().map(|m| m.code).collect::<Vec<_>>(), ["no-servers"]);
+    assert_eq!(
+        list.iter().map(|m| m.code).collect::<Vec<_>>(),
+        ["no-servers"]
+    );
 }
 
 #[test]
@@ -22,11 +33,17 @@ fn relative_paths_start_at_the_files_directory() {
     "#;
     let config = read(text).config.unwrap();
     let tls = config.listen.tls.unwrap();
-    assert_eq!(config.state.directory.unwrap(), PathBuf::from("/etc/portcullis/state"));
+    assert_eq!(
+        config.state.directory.unwrap(),
+        PathBuf::from("/etc/portcullis/state")
+    );
     assert_eq!(tls.certificate, PathBuf::from("/etc/portcullis/c.pem"));
     assert_eq!(tls.key, PathBuf::from("/keys/k.pem"));
     let server = config.servers.get("a").unwrap();
-    assert_eq!(server.cwd.as_ref().unwrap(), &PathBuf::from("/etc/portcullis/.."));
+    assert_eq!(
+        server.cwd.as_ref().unwrap(),
+        &PathBuf::from("/etc/portcullis/..")
+    );
 }
 
 #[test]
@@ -43,7 +60,10 @@ fn a_reference_reaches_every_string() {
     assert_eq!(config.clients["a"].token, token);
     assert_eq!(config.servers["a"].command[1], format!("--key={token}"));
     assert_eq!(config.servers["a"].env["KEY"], token);
-    assert_eq!(config.servers["b"].headers["Authorization"], format!("Bearer {token}"));
+    assert_eq!(
+        config.servers["b"].headers["Authorization"],
+        format!("Bearer {token}")
+    );
 }
 
 #[test]
@@ -52,17 +72,42 @@ fn what_a_reference_stands_for_is_never_shown() {
     let environment: Environment = [("S", secret)].into_iter().collect();
     // Every setting that takes a string, and some that do not, with a value that fits none of them.
     let places = [
-        "listen.address", "listen.hosts", "listen.origins", "listen.tls", "clients.a.token",
-        "servers.a.command", "servers.a.env.X", "servers.a.pass_env", "servers.a.cwd",
-        "servers.a.url", "servers.a.headers.X", "servers.a.transport", "servers.a.era",
-        "servers.a.share", "servers.a.timeout", "servers.a.timeout_max",
-        "servers.a.concurrency_max", "limits.request_bytes_max", "limits.depth_max",
-        "limits.head_timeout", "record.durability", "log.format", "log.level", "nothing",
+        "listen.address",
+        "listen.hosts",
+        "listen.origins",
+        "listen.tls",
+        "clients.a.token",
+        "servers.a.command",
+        "servers.a.env.X",
+        "servers.a.pass_env",
+        "servers.a.cwd",
+        "servers.a.url",
+        "servers.a.headers.X",
+        "servers.a.transport",
+        "servers.a.era",
+        "servers.a.share",
+        "servers.a.timeout",
+        "servers.a.timeout_max",
+        "servers.a.concurrency_max",
+        "limits.request_bytes_max",
+        "limits.depth_max",
+        "limits.head_timeout",
+        "record.durability",
+        "log.format",
+        "log.level",
+        "nothing",
     ];
     for place in places {
-        for value in [r#""${S}""#, r#"["${S}"]"#, r#"{ x = "${S}" }"#, r#""ftp://${S}@""#] {
+        for value in [
+            r#""${S}""#,
+            r#"["${S}"]"#,
+            r#"{ x = "${S}" }"#,
+            r#""ftp://${S}@""#,
+        ] {
             let text = format!("{place} = {value}\n");
-            let read = parse(&text, FilePath::new("."), &environment, None, |_, _| Vec::new());
+            let read = parse(&text, FilePath::new("."), &environment, None, |_, _| {
+                Vec::new()
+            });
             let mistakes = Mistakes::new("f".to_owned(), read.shown, read.list);
             let entries = serde_json::to_string(&mistakes.entries()).unwrap();
             let shown = format!("{}{entries}", mistakes.draw(100, false));
@@ -97,8 +142,13 @@ fn a_secret_that_the_file_spells_out_is_not_shown() {
 
 #[test]
 fn an_unreadable_value_does_not_hide_the_next() {
-    let text = "listen.address = 'x'\nlimits.depth_max = 18446744073709551616\n[servers.a]\nera = 'x'";
-    let codes: Vec<_> = read(text).list.into_iter().map(|m| (m.code, m.span.start)).collect();
+    let text =
+        "listen.address = 'x'\nlimits.depth_max = 18446744073709551616\n[servers.a]\nera = 'x'";
+    let codes: Vec<_> = read(text)
+        .list
+        .into_iter()
+        .map(|m| (m.code, m.span.start))
+        .collect();
     assert!(codes.contains(&("bad-value", 17)), "{codes:?}");
     assert!(codes.contains(&("bad-value", 40)), "{codes:?}");
     assert!(codes.contains(&("bad-value", 79)), "{codes:?}");
@@ -111,11 +161,19 @@ fn any_cut_or_changed_file_is_answered() {
     let good = include_str!("../../../../../examples/team.toml");
     let environment = Environment::default();
     for at in (0..good.len()).step_by(3) {
-        let Some((before, after)) = good.split_at_checked(at) else { continue };
+        let Some((before, after)) = good.split_at_checked(at) else {
+            continue;
+        };
         let mut rest = after.chars();
         rest.next();
-        for text in [before.to_owned(), format!("{before}\"{}", rest.as_str()), format!("{before}[{after}")] {
-            let read = parse(&text, FilePath::new("."), &environment, None, |_, _| Vec::new());
+        for text in [
+            before.to_owned(),
+            format!("{before}\"{}", rest.as_str()),
+            format!("{before}[{after}"),
+        ] {
+            let read = parse(&text, FilePath::new("."), &environment, None, |_, _| {
+                Vec::new()
+            });
             let mistakes = Mistakes::new("f".to_owned(), read.shown, read.list);
             assert!(read.config.is_some() || mistakes.refuse(), "{text}");
             if at % 4 == 0 {

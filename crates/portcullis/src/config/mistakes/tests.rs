@@ -2,7 +2,14 @@ use super::*;
 
 #[track_caller]
 fn check_nearest(written: &str, expected: Option<&str>) {
-    let known = ["timeout", "timeout_max", "url", "command", "pass_env", "env"];
+    let known = [
+        "timeout",
+        "timeout_max",
+        "url",
+        "command",
+        "pass_env",
+        "env",
+    ];
     assert_eq!(nearest(written, known), expected);
 }
 

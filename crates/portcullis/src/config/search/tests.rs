@@ -10,8 +10,9 @@ fn a_named_file_is_taken_without_a_look() {
 #[test]
 fn the_working_directory_comes_first() {
     let (here, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let environment: Environment =
-        [("XDG_CONFIG_HOME", home.path().as_os_str())].into_iter().collect();
+    let environment: Environment = [("XDG_CONFIG_HOME", home.path().as_os_str())]
+        .into_iter()
+        .collect();
     let personal = home.path().join("portcullis").join(NAME);
     let local = here.path().join(NAME);
 
@@ -28,9 +29,13 @@ fn the_working_directory_comes_first() {
 
 #[test]
 fn a_relative_base_directory_is_not_one() {
-    let environment: Environment =
-        [("XDG_CONFIG_HOME", "relative"), ("HOME", "/home/a")].into_iter().collect();
+    let environment: Environment = [("XDG_CONFIG_HOME", "relative"), ("HOME", "/home/a")]
+        .into_iter()
+        .collect();
     let none = find(None, Path::new("/nowhere"), &environment).unwrap_err();
-    let expected = ["/nowhere/portcullis.toml", "/home/a/.config/portcullis/portcullis.toml"];
+    let expected = [
+        "/nowhere/portcullis.toml",
+        "/home/a/.config/portcullis/portcullis.toml",
+    ];
     assert_eq!(none.looked_for, expected.map(PathBuf::from));
 }

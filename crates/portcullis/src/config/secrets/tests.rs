@@ -1,7 +1,13 @@
 use super::*;
 
 fn environment() -> Environment {
-    [("TOKEN", "s3cret"), ("TRAP", "\"]\nurl = \"x"), ("_under_1", "u")].into_iter().collect()
+    [
+        ("TOKEN", "s3cret"),
+        ("TRAP", "\"]\nurl = \"x"),
+        ("_under_1", "u"),
+    ]
+    .into_iter()
+    .collect()
 }
 
 #[track_caller]
@@ -40,7 +46,9 @@ fn what_looks_like_one_stays() {
 
 #[test]
 fn a_value_is_not_expanded_again() {
-    let environment: Environment = [("OUTER", "${TOKEN}"), ("TOKEN", "x")].into_iter().collect();
+    let environment: Environment = [("OUTER", "${TOKEN}"), ("TOKEN", "x")]
+        .into_iter()
+        .collect();
     let got = expand("${OUTER}", FilePath::new("."), &environment).unwrap();
     assert_eq!(got.text, "${TOKEN}");
 }
@@ -57,12 +65,27 @@ fn files_lose_one_line_end() {
 fn what_cannot_be_followed_is_said() {
     check("${NONE}", Err("the environment variable `NONE` is not set"));
     check("${TOKEN", Err("`${` has no closing `}`"));
-    check("${}", Err("`` names neither an environment variable nor a file"));
-    check("${1A}", Err("`1A` names neither an environment variable nor a file"));
-    check("${A:-b}", Err("`A:-b` names neither an environment variable nor a file"));
-    check("${file:}", Err("`file:` names neither an environment variable nor a file"));
+    check(
+        "${}",
+        Err("`` names neither an environment variable nor a file"),
+    );
+    check(
+        "${1A}",
+        Err("`1A` names neither an environment variable nor a file"),
+    );
+    check(
+        "${A:-b}",
+        Err("`A:-b` names neither an environment variable nor a file"),
+    );
+    check(
+        "${file:}",
+        Err("`file:` names neither an environment variable nor a file"),
+    );
     check("${file:binary}", Err("the file `binary` is not UTF-8 text"));
-    check("${file:large}", Err("the file `large` is larger than 64 KiB"));
+    check(
+        "${file:large}",
+        Err("the file `large` is larger than 64 KiB"),
+    );
     check(
         "${file:none}",
         Err("the file `none` cannot be read: No such file or directory (os error 2)"),
@@ -75,5 +98,8 @@ fn a_variable_that_is_not_text_is_refused() {
     let value = std::ffi::OsString::from_vec(vec![0xff]);
     let environment: Environment = [("RAW", value)].into_iter().collect();
     let (_, cause) = expand("${RAW}", FilePath::new("."), &environment).unwrap_err();
-    assert_eq!(cause.to_string(), "the environment variable `RAW` is not UTF-8 text");
+    assert_eq!(
+        cause.to_string(),
+        "the environment variable `RAW` is not UTF-8 text"
+    );
 }

@@ -80,7 +80,9 @@ pub(super) fn all() -> Vec<Attack> {
 
 impl Case {
     fn arguments(self, mark: &str) -> anyhow::Result<Value> {
-        Ok(serde_json::from_str(&self.arguments.replace("@MARK", mark))?)
+        Ok(serde_json::from_str(
+            &self.arguments.replace("@MARK", mark),
+        )?)
     }
 
     fn achieved(self, stage: &Stage, side: Side, mark: &str, answer: &str) -> bool {
@@ -97,9 +99,15 @@ async fn bare(stage: &Stage, case: Case) -> anyhow::Result<Bare> {
     let mut server = stage.bare(Server::Honest).await?;
     // Where erasing is the goal there has to be something to erase.
     if matches!(case.goal, Goal::Erases) {
-        server.call("add_note", &json!({"text": mark})).await?.message()?;
+        server
+            .call("add_note", &json!({"text": mark}))
+            .await?
+            .message()?;
     }
-    let answer = server.call(case.tool, &case.arguments(&mark)?).await?.message()?;
+    let answer = server
+        .call(case.tool, &case.arguments(&mark)?)
+        .await?
+        .message()?;
     let text = result_text(&answer);
     let done = case.achieved(stage, Side::Bare, &mark, &answer.to_string());
     Ok(Bare::seen(done, format!("executed: \"{}\"", brief(&text))))
@@ -111,14 +119,19 @@ async fn gateway(stage: &Stage, case: Case) -> anyhow::Result<Gateway> {
         let mark = stage.mark();
         let alice = stage.endpoint(Who::Alice, Server::Honest)?;
         if matches!(case.goal, Goal::Erases) {
-            alice.call("add_note", &json!({"text": mark})).await?.text()?;
+            alice
+                .call("add_note", &json!({"text": mark}))
+                .await?
+                .text()?;
         }
         let before = handed(stage, case.tool);
         let arguments = case.arguments(&mark)?;
         let reply = match era {
             Era::Modern => alice.call(case.tool, &arguments).await?,
             Era::Legacy => {
-                alice.call_in(stage.session().await?, case.tool, &arguments).await?
+                alice
+                    .call_in(stage.session().await?, case.tool, &arguments)
+                    .await?
             }
         };
         // The barrier itself calls `list_notes`, so it is counted out where that is the tool.

@@ -46,7 +46,9 @@ pub(super) fn all() -> Vec<Attack> {
 /// The client puts the question to its person, who answers.
 async fn bare(stage: &Stage, case: Case) -> anyhow::Result<Bare> {
     let mut server = stage.bare(Server::Hostile).await?;
-    let call = server.ask("tools/call", &json!({"name": case.tool, "arguments": {}})).await?;
+    let call = server
+        .ask("tools/call", &json!({"name": case.tool, "arguments": {}}))
+        .await?;
     let question = server.answer(call).await?.message()?;
     let asked = question.get("method").is_some() && question.to_string().contains(case.bait);
     let answer: serde_json::Value = serde_json::from_str(case.answer)?;
@@ -63,21 +65,29 @@ async fn gateway(stage: &Stage, case: Case) -> anyhow::Result<Gateway> {
     let alice = stage.endpoint(Who::Alice, Server::Hostile)?;
     let session = alice.begin().await?;
     let nothing = json!({});
-    let (modern, legacy) =
-        tokio::join!(alice.call(case.tool, &nothing), alice.call_in(&session, case.tool, &nothing));
+    let (modern, legacy) = tokio::join!(
+        alice.call(case.tool, &nothing),
+        alice.call_in(&session, case.tool, &nothing)
+    );
     Ok(judge(stage, case, &modern?).worst(judge(stage, case, &legacy?)))
 }
 
 fn judge(stage: &Stage, case: Case, reply: &Reply) -> Gateway {
     let asked = reply.question().is_some()
-        || reply.answer().is_some_and(|answer| answer.pointer("/result/inputRequests").is_some());
+        || reply
+            .answer()
+            .is_some_and(|answer| answer.pointer("/result/inputRequests").is_some());
     let answered = reply.answer().is_some_and(|answer| {
         answer.get("error").is_some() || answer.pointer("/result/content").is_some()
     });
     let seen = super::refused(stage, reply, asked || reply.holds(case.bait));
     if !seen.harmed && answered {
         let did = format!("never asked; the call answered: {}", sentence(reply));
-        return Gateway { clean: true, did, ..seen };
+        return Gateway {
+            clean: true,
+            did,
+            ..seen
+        };
     }
     seen
 }

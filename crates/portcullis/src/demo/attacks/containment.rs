@@ -64,7 +64,10 @@ fn served(stage: &Stage, reply: &Reply, effect: bool) -> Gateway {
         },
         (_, effect) => {
             let seen = refused(stage, reply, effect);
-            Gateway { clean: false, ..seen }
+            Gateway {
+                clean: false,
+                ..seen
+            }
         }
     }
 }
@@ -73,14 +76,20 @@ async fn bare_environment(stage: &Stage) -> anyhow::Result<Bare> {
     let mut server = stage.bare(Server::Hostile).await?;
     let answer = result_text(&server.call("diagnostics", &json!({})).await?.message()?);
     let line = answer.lines().find(|line| line.starts_with(VARIABLE));
-    Ok(Bare::seen(line.is_some(), format!("read the client's {}", line.unwrap_or_default())))
+    Ok(Bare::seen(
+        line.is_some(),
+        format!("read the client's {}", line.unwrap_or_default()),
+    ))
 }
 
 async fn environment(stage: &Stage) -> anyhow::Result<Gateway> {
     let alice = stage.endpoint(Who::Alice, Server::Hostile)?;
     let reply = alice.call("diagnostics", &json!({})).await?;
     let text = reply.text()?;
-    let names = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+    let names = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name);
     let names = names.collect::<Vec<_>>().join(" ");
     Ok(served(stage, &reply, text.contains(VARIABLE)).told(format!("read only: {names}")))
 }
@@ -103,10 +112,20 @@ async fn flood(stage: &Stage) -> anyhow::Result<Gateway> {
 /// Two clients of one process: the second one's call answers the first one's request.
 async fn bare_confusion(stage: &Stage) -> anyhow::Result<Bare> {
     let mut server = stage.bare(Server::Hostile).await?;
-    let victim = server.ask("tools/call", &json!({"name": "slow_lookup", "arguments": {}})).await?;
-    server.ask("tools/call", &json!({"name": "confuse", "arguments": {}})).await?;
+    let victim = server
+        .ask(
+            "tools/call",
+            &json!({"name": "slow_lookup", "arguments": {}}),
+        )
+        .await?;
+    server
+        .ask("tools/call", &json!({"name": "confuse", "arguments": {}}))
+        .await?;
     let answer = result_text(&server.answer(victim).await?.message()?);
-    Ok(Bare::seen(answer.contains(FORGED), format!("the first client was told \"{answer}\"")))
+    Ok(Bare::seen(
+        answer.contains(FORGED),
+        format!("the first client was told \"{answer}\""),
+    ))
 }
 
 async fn confusion(stage: &Stage) -> anyhow::Result<Gateway> {
@@ -123,15 +142,25 @@ async fn confusion(stage: &Stage) -> anyhow::Result<Gateway> {
     let (victim, attacker) = tokio::join!(alice.call("slow_lookup", &nothing), attack);
     let (victim, attacker) = (victim?, attacker?);
     let effect = victim.holds(FORGED) || attacker.holds(FORGED);
-    let told = format!("each was told what is theirs: \"{}\"", victim.text().unwrap_or_default());
-    Ok(served(stage, &victim, effect).worst(served(stage, &attacker, effect)).told(told))
+    let told = format!(
+        "each was told what is theirs: \"{}\"",
+        victim.text().unwrap_or_default()
+    );
+    Ok(served(stage, &victim, effect)
+        .worst(served(stage, &attacker, effect))
+        .told(told))
 }
 
 async fn bare_hang(stage: &Stage) -> anyhow::Result<Bare> {
     let mut server = stage.bare(Server::Hostile).await?;
-    server.ask("tools/call", &json!({"name": "hang", "arguments": {}})).await?;
+    server
+        .ask("tools/call", &json!({"name": "hang", "arguments": {}}))
+        .await?;
     let heard = server.call("weather", &json!({})).await?;
-    Ok(Bare::seen(matches!(heard, Heard::Silence), "the next client's call got no answer"))
+    Ok(Bare::seen(
+        matches!(heard, Heard::Silence),
+        "the next client's call got no answer",
+    ))
 }
 
 async fn hang(stage: &Stage) -> anyhow::Result<Gateway> {
@@ -151,12 +180,20 @@ async fn hang(stage: &Stage) -> anyhow::Result<Gateway> {
     let (hung, others) = tokio::join!(mallory.call("hang", &nothing), others);
     let seen = refused(stage, &hung?, false);
     Ok(match others {
-        Err(error) => seen.and(true, true, &format!("another client's call failed: {error:#}")),
+        Err(error) => seen.and(
+            true,
+            true,
+            &format!("another client's call failed: {error:#}"),
+        ),
         Ok(waited) => {
             let waited_ms = waited.as_millis();
-            let told = format!("others were answered within {waited_ms} ms; then: {}", seen.did);
+            let told = format!(
+                "others were answered within {waited_ms} ms; then: {}",
+                seen.did
+            );
             let late = waited > PROMPT;
-            seen.told(told).and(late, true, &format!("others waited {waited_ms} ms"))
+            seen.told(told)
+                .and(late, true, &format!("others waited {waited_ms} ms"))
         }
     })
 }
@@ -165,17 +202,28 @@ async fn hang(stage: &Stage) -> anyhow::Result<Gateway> {
 async fn bare_reference(stage: &Stage) -> anyhow::Result<Bare> {
     let mut server = stage.bare(Server::Hostile).await?;
     let list = server.request("tools/list", &json!({})).await?.message()?;
-    let tools = list.pointer("/result/tools").and_then(Value::as_array).into_iter().flatten();
+    let tools = list
+        .pointer("/result/tools")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let mut references = tools.filter_map(|tool| tool.pointer("/inputSchema/$ref")?.as_str());
-    let url = references.next().context("the server refers to no schema")?;
-    let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+    let url = references
+        .next()
+        .context("the server refers to no schema")?;
+    let address = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split('/').next());
     let address = address.context("the reference is not an address")?;
     let mut stream = TcpStream::connect(address).await?;
     let head = format!("GET /schema.json HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     stream.read_to_end(&mut Vec::new()).await?;
     let called = stage.trap(Side::Bare).calls() > 0;
-    Ok(Bare::seen(called, format!("the client sent a request to {address}")))
+    Ok(Bare::seen(
+        called,
+        format!("the client sent a request to {address}"),
+    ))
 }
 
 async fn reference(stage: &Stage) -> anyhow::Result<Gateway> {
@@ -186,7 +234,11 @@ async fn reference(stage: &Stage) -> anyhow::Result<Gateway> {
     alice.call("weather", &json!({})).await?.text()?;
     let fetched = stage.trap(Side::Gateway).calls() > 0;
     let executed = stage.reached(Side::Gateway, Server::Hostile, "convert") > 0;
-    Ok(refused(stage, &reply, fetched || executed || reply.holds(FORGED)))
+    Ok(refused(
+        stage,
+        &reply,
+        fetched || executed || reply.holds(FORGED),
+    ))
 }
 
 /// Waits until a call with `text` in it is in the hostile server's journal.
@@ -197,5 +249,7 @@ async fn arrival(stage: &Stage, text: &str) -> anyhow::Result<()> {
         }
     };
     let limit = Duration::from_secs(5);
-    tokio::time::timeout(limit, arrived).await.with_context(|| format!("`{text}` never arrived"))
+    tokio::time::timeout(limit, arrived)
+        .await
+        .with_context(|| format!("`{text}` never arrived"))
 }

@@ -53,14 +53,21 @@ async fn bare_session(stage: &Stage, session: &str) -> anyhow::Result<Bare> {
     face.begin().await?;
     let mark = stage.mark();
     face.send(Post::legacy(add_note(&mark), session)).await?;
-    Ok(Bare::seen(stage.noted(Side::Bare, &mark), "executed: kept the note"))
+    Ok(Bare::seen(
+        stage.noted(Side::Bare, &mark),
+        "executed: kept the note",
+    ))
 }
 
 async fn made_up_session(stage: &Stage) -> anyhow::Result<Gateway> {
     stage.session().await?;
     let alice = stage.endpoint(Who::Alice, Server::Honest)?;
     let mut worst: Option<Gateway> = None;
-    for made_up in ["1", "00000000-0000-4000-8000-000000000000", "AAAAAAAAAAAAAAAAAAAAAA"] {
+    for made_up in [
+        "1",
+        "00000000-0000-4000-8000-000000000000",
+        "AAAAAAAAAAAAAAAAAAAAAA",
+    ] {
         let mark = stage.mark();
         let reply = alice.send(Post::legacy(add_note(&mark), made_up)).await?;
         barrier(stage, Who::Alice, Era::Legacy).await?;
@@ -109,7 +116,10 @@ async fn bare_consent(stage: &Stage, consent: Consent) -> anyhow::Result<Bare> {
     face.call("add_note", &json!({"text": mark})).await?;
     let stranger = stage.face();
     stranger.send(Post::new(agree(7))).await?;
-    Ok(Bare::seen(!stage.noted(Side::Bare, &mark), "executed: erased every note"))
+    Ok(Bare::seen(
+        !stage.noted(Side::Bare, &mark),
+        "executed: erased every note",
+    ))
 }
 
 /// A call that waits: the gateway's state for it and the keys of its questions.
@@ -124,10 +134,18 @@ async fn wait_for_consent(alice: &Endpoint) -> anyhow::Result<Waiting> {
     let result = result.context("the call that asks was not answered with a question")?;
     let state = result.get("requestState").and_then(Value::as_str);
     let state = state.with_context(|| format!("there is no `requestState` in {result}"))?;
-    let keys = result.get("inputRequests").and_then(Value::as_object).into_iter();
+    let keys = result
+        .get("inputRequests")
+        .and_then(Value::as_object)
+        .into_iter();
     let yes = json!({"action": "accept", "content": {"confirm": true}});
-    let answers = keys.flat_map(Map::keys).map(|key| (key.clone(), yes.clone()));
-    Ok(Waiting { state: state.to_owned(), answers: answers.collect() })
+    let answers = keys
+        .flat_map(Map::keys)
+        .map(|key| (key.clone(), yes.clone()));
+    Ok(Waiting {
+        state: state.to_owned(),
+        answers: answers.collect(),
+    })
 }
 
 async fn agree(client: &Endpoint, state: &str, waiting: &Waiting) -> anyhow::Result<Reply> {
@@ -140,8 +158,14 @@ async fn agree(client: &Endpoint, state: &str, waiting: &Waiting) -> anyhow::Res
 
 async fn note(alice: &Endpoint, stage: &Stage) -> anyhow::Result<String> {
     let mark = stage.mark();
-    alice.call("add_note", &json!({"text": mark})).await?.text()?;
-    anyhow::ensure!(stage.noted(Side::Gateway, &mark), "an ordinary note was not kept");
+    alice
+        .call("add_note", &json!({"text": mark}))
+        .await?
+        .text()?;
+    anyhow::ensure!(
+        stage.noted(Side::Gateway, &mark),
+        "an ordinary note was not kept"
+    );
     Ok(mark)
 }
 
@@ -184,7 +208,10 @@ async fn spent_state(stage: &Stage) -> anyhow::Result<Gateway> {
     let before = note(&alice, stage).await?;
     let waiting = wait_for_consent(&alice).await?;
     agree(&alice, &waiting.state, &waiting).await?.text()?;
-    anyhow::ensure!(!stage.noted(Side::Gateway, &before), "a real yes did not erase the notes");
+    anyhow::ensure!(
+        !stage.noted(Side::Gateway, &before),
+        "a real yes did not erase the notes"
+    );
     let mark = note(&alice, stage).await?;
     let reply = agree(&alice, &waiting.state, &waiting).await?;
     barrier(stage, Who::Alice, Era::Modern).await?;

@@ -81,23 +81,40 @@ async fn bare(stage: &Stage, message: &str) -> anyhow::Result<Bare> {
     if let Heard::Ended(how) = outcome {
         return Ok(Bare::seen(true, format!("crashed: {how}")));
     }
-    Ok(Bare::seen(stage.noted(Side::Bare, &mark), "executed: kept the smuggled note"))
+    Ok(Bare::seen(
+        stage.noted(Side::Bare, &mark),
+        "executed: kept the smuggled note",
+    ))
 }
 
 async fn gateway(stage: &Stage, message: &str) -> anyhow::Result<Gateway> {
-    let name = if message.contains(r#""name":"list_notes""#) { "list_notes" } else { "add_note" };
+    let name = if message.contains(r#""name":"list_notes""#) {
+        "list_notes"
+    } else {
+        "add_note"
+    };
     let alice = stage.endpoint(Who::Alice, Server::Honest)?;
 
     let mark = stage.mark();
     let body = write(message, &mark, Some(Era::Modern));
     let reply = alice.send(Post::modern(body, "tools/call", name)).await?;
     barrier(stage, Who::Alice, Era::Modern).await?;
-    let modern = refused(stage, &reply, handed(stage, &mark) > 0 || stage.noted(Side::Gateway, &mark));
+    let modern = refused(
+        stage,
+        &reply,
+        handed(stage, &mark) > 0 || stage.noted(Side::Gateway, &mark),
+    );
 
     let mark = stage.mark();
     let body = write(message, &mark, Some(Era::Legacy));
-    let reply = alice.send(Post::legacy(body, stage.session().await?)).await?;
+    let reply = alice
+        .send(Post::legacy(body, stage.session().await?))
+        .await?;
     barrier(stage, Who::Alice, Era::Legacy).await?;
-    let legacy = refused(stage, &reply, handed(stage, &mark) > 0 || stage.noted(Side::Gateway, &mark));
+    let legacy = refused(
+        stage,
+        &reply,
+        handed(stage, &mark) > 0 || stage.noted(Side::Gateway, &mark),
+    );
     Ok(modern.worst(legacy))
 }

@@ -97,11 +97,24 @@ async fn bare(stage: &Stage, case: Case) -> anyhow::Result<Bare> {
     let given = if let Some(error) = answer.get("error") {
         error.to_string()
     } else {
-        let structured = answer.pointer("/result/structuredContent").map(Value::to_string);
-        format!("{} {}", result_text(&answer), structured.unwrap_or_default())
+        let structured = answer
+            .pointer("/result/structuredContent")
+            .map(Value::to_string);
+        format!(
+            "{} {}",
+            result_text(&answer),
+            structured.unwrap_or_default()
+        )
     };
-    let what = if size > 4096 { format!("{size} bytes") } else { brief(&given) };
-    Ok(Bare::seen(case.poison.within(given.as_bytes()), format!("{}: {what}", case.took)))
+    let what = if size > 4096 {
+        format!("{size} bytes")
+    } else {
+        brief(&given)
+    };
+    Ok(Bare::seen(
+        case.poison.within(given.as_bytes()),
+        format!("{}: {what}", case.took),
+    ))
 }
 
 async fn gateway(stage: &Stage, case: Case) -> anyhow::Result<Gateway> {

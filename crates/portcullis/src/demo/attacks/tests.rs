@@ -5,13 +5,25 @@ use crate::demo::client::Reply;
 
 #[track_caller]
 fn check(status: u16, message: &Value, effect: bool, expected: Verdict) {
-    let messages = if message.is_null() { Vec::new() } else { vec![message.clone()] };
+    let messages = if message.is_null() {
+        Vec::new()
+    } else {
+        vec![message.clone()]
+    };
     let body = message.to_string().into_bytes();
-    let reply = Reply { status, session: None, messages, body };
+    let reply = Reply {
+        status,
+        session: None,
+        messages,
+        body,
+    };
     let row = Row {
         attack: "an attack",
         boundary: Boundary::Client,
-        bare: Bare { harmed: true, did: String::new() },
+        bare: Bare {
+            harmed: true,
+            did: String::new(),
+        },
         gateway: judge(&reply, effect, false),
     };
     assert_eq!(row.verdict(), expected, "HTTP {status} {message}");
@@ -38,7 +50,12 @@ fn only_a_clean_refusal_without_effect_counts() {
 fn an_attack_that_does_nothing_shows_nothing() {
     let error = json!({"jsonrpc": "2.0", "id": 7, "error": {"code": -32600, "message": "no"}});
     let body = error.to_string().into_bytes();
-    let reply = Reply { status: 400, session: None, messages: vec![error], body };
+    let reply = Reply {
+        status: 400,
+        session: None,
+        messages: vec![error],
+        body,
+    };
     let row = Row {
         attack: "an attack",
         boundary: Boundary::Client,
@@ -52,6 +69,11 @@ fn an_attack_that_does_nothing_shows_nothing() {
 fn a_refusal_that_reveals_is_no_refusal() {
     let error = json!({"jsonrpc": "2.0", "id": 7, "error": {"code": -32600, "message": "/tmp/x"}});
     let body = error.to_string().into_bytes();
-    let reply = Reply { status: 400, session: None, messages: vec![error], body };
+    let reply = Reply {
+        status: 400,
+        session: None,
+        messages: vec![error],
+        body,
+    };
     assert!(judge(&reply, false, true).harmed);
 }

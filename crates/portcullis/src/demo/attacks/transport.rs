@@ -17,7 +17,12 @@ struct Case {
 }
 
 const CASES: [Case; 7] = [
-    Case { name: "a call without a credential", who: Who::Nobody, spoil: |post| post, padding: 0 },
+    Case {
+        name: "a call without a credential",
+        who: Who::Nobody,
+        spoil: |post| post,
+        padding: 0,
+    },
     Case {
         name: "a web page whose name was rebound (`Host`)",
         who: Who::Alice,
@@ -45,10 +50,18 @@ const CASES: [Case; 7] = [
     Case {
         name: "two headers that name two tools",
         who: Who::Alice,
-        spoil: |post| post.set("mcp-name", "list_notes").add("mcp-name", "add_note"),
+        spoil: |post| {
+            post.set("mcp-name", "list_notes")
+                .add("mcp-name", "add_note")
+        },
         padding: 0,
     },
-    Case { name: "a request of 6 MiB", who: Who::Alice, spoil: |post| post, padding: 6 << 20 },
+    Case {
+        name: "a request of 6 MiB",
+        who: Who::Alice,
+        spoil: |post| post,
+        padding: 6 << 20,
+    },
 ];
 
 pub(super) fn all() -> Vec<Attack> {
@@ -68,7 +81,11 @@ fn post(case: Case, mark: &str) -> anyhow::Result<Post> {
     let text = format!("{mark} {}", "x".repeat(case.padding));
     let params = json!({"name": "add_note", "arguments": {"text": text}, "_meta": meta});
     let body = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params});
-    Ok((case.spoil)(Post::modern(body.to_string(), "tools/call", "add_note")))
+    Ok((case.spoil)(Post::modern(
+        body.to_string(),
+        "tools/call",
+        "add_note",
+    )))
 }
 
 async fn bare(stage: &Stage, case: Case) -> anyhow::Result<Bare> {
@@ -76,7 +93,10 @@ async fn bare(stage: &Stage, case: Case) -> anyhow::Result<Bare> {
     let face: Endpoint = stage.face();
     let reply = face.send(post(case, &mark)?).await?;
     let done = stage.noted(Side::Bare, &mark);
-    Ok(Bare::seen(done, format!("executed (HTTP {}): kept the note", reply.status)))
+    Ok(Bare::seen(
+        done,
+        format!("executed (HTTP {}): kept the note", reply.status),
+    ))
 }
 
 async fn gateway(stage: &Stage, case: Case) -> anyhow::Result<Gateway> {

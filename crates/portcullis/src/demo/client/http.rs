@@ -1,22 +1,31 @@
 //! A client of an MCP endpoint on loopback, over HTTP/1.1: every header and every byte of the body
 //! is the caller's to choose.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// How long an answer may take from the first byte sent to the last one received.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest answer that is kept, in bytes.
 const BODY_MAX: usize = 32 << 20;
+
+/// From what size on a body waits for a refusal before it is sent, in bytes.
+const LARGE: usize = 1 << 20;
+/// How long it waits.
+const HESITATION: Duration = Duration::from_millis(300);
 
 /// The era of the protocol that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +57,12 @@ pub(in super::super) struct Post {
 impl Post {
     /// A body with the headers that every request has.
     pub(in super::super) fn new(body: impl Into<Vec<u8>>) -> Self {
-        Self { headers: Vec::new(), body: body.into() }
-            .set("content-type", "application/json")
-            .set("accept", "application/json, text/event-stream")
+        Self {
+            headers: Vec::new(),
+            body: body.into(),
+        }
+        .set("content-type", "application/json")
+        .set("accept", "application/json, text/event-stream")
     }
 
     /// A modern request for `body`, which calls `method` on `name`.
@@ -58,7 +70,11 @@ impl Post {
         let post = Self::new(body)
             .set("mcp-protocol-version", "2026-07-28")
             .set("mcp-method", method);
-        if name.is_empty() { post } else { post.set("mcp-name", name) }
+        if name.is_empty() {
+            post
+        } else {
+            post.set("mcp-name", name)
+        }
     }
 
     /// A legacy request for `body` in a session.
@@ -97,28 +113,36 @@ pub(in super::super) struct Reply {
 impl Reply {
     /// The answer to the request: the last message with a result or an error.
     pub(in super::super) fn answer(&self) -> Option<&Value> {
-        let answers = |message: &&Value| {
-            message.get("result").is_some() || message.get("error").is_some()
-        };
+        let answers =
+            |message: &&Value| message.get("result").is_some() || message.get("error").is_some();
         self.messages.iter().rfind(answers)
     }
 
     /// A request of the server's within the reply.
     pub(in super::super) fn question(&self) -> Option<&Value> {
-        self.messages.iter().find(|message| message.get("method").is_some() && message.get("id").is_some())
+        self.messages
+            .iter()
+            .find(|message| message.get("method").is_some() && message.get("id").is_some())
     }
 
     /// Whether the body holds `text`, anywhere.
     pub(in super::super) fn holds(&self, text: &str) -> bool {
         let text = text.as_bytes();
-        self.body.windows(text.len().max(1)).any(|window| window == text)
+        self.body
+            .windows(text.len().max(1))
+            .any(|window| window == text)
     }
 
     /// The text of a tool result; an error that tells what came instead.
     pub(in super::super) fn text(&self) -> anyhow::Result<String> {
-        let answer = self.answer().with_context(|| format!("HTTP {} and no answer", self.status))?;
+        let answer = self
+            .answer()
+            .with_context(|| format!("HTTP {} and no answer", self.status))?;
         let failed = answer.pointer("/result/isError") == Some(&Value::Bool(true));
-        anyhow::ensure!(answer.get("result").is_some() && !failed, "refused: {answer}");
+        anyhow::ensure!(
+            answer.get("result").is_some() && !failed,
+            "refused: {answer}"
+        );
         Ok(super::result_text(answer))
     }
 }
@@ -132,7 +156,9 @@ impl Endpoint {
     }
 
     async fn exchange(&self, post: Post) -> anyhow::Result<Reply> {
-        let stream = TcpStream::connect(self.address).await.context("nothing listens")?;
+        let stream = TcpStream::connect(self.address)
+            .await
+            .context("nothing listens")?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Its errors come out of the request as well.
@@ -148,8 +174,11 @@ impl Endpoint {
         for (name, value) in &post.headers {
             request = request.header(name.as_str(), value.as_str());
         }
-        let request = request.body(Full::new(Bytes::from(post.body)))?;
-        let response = sender.send_request(request).await.context("no HTTP response")?;
+        let request = request.body(Hesitant::new(post.body))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .context("no HTTP response")?;
         let reply = read(response).await;
         driver.abort();
         reply
@@ -166,9 +195,9 @@ impl Endpoint {
             },
         });
         let reply = self.send(Post::new(hello.to_string())).await?;
-        let session = reply.session.with_context(|| {
-            format!("`initialize` gave no session: HTTP {}", reply.status)
-        })?;
+        let session = reply
+            .session
+            .with_context(|| format!("`initialize` gave no session: HTTP {}", reply.status))?;
         let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         self.send(Post::legacy(ready.to_string(), &session)).await?;
         Ok(session)
@@ -182,10 +211,18 @@ impl Endpoint {
     ) -> anyhow::Result<Reply> {
         let mut params = params.clone();
         let meta = serde_json::from_str(&modern_meta())?;
-        params.as_object_mut().context("parameters are an object")?.insert("_meta".to_owned(), meta);
-        let name = params.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        params
+            .as_object_mut()
+            .context("parameters are an object")?
+            .insert("_meta".to_owned(), meta);
+        let name = params
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
-        self.send(Post::modern(body.to_string(), method, &name)).await
+        self.send(Post::modern(body.to_string(), method, &name))
+            .await
     }
 
     /// Calls a tool, by the modern revision.
@@ -194,7 +231,8 @@ impl Endpoint {
         tool: &str,
         arguments: &Value,
     ) -> anyhow::Result<Reply> {
-        self.request("tools/call", &json!({"name": tool, "arguments": arguments})).await
+        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
+            .await
     }
 
     /// Calls a tool in a legacy session.
@@ -220,17 +258,70 @@ pub(in super::super) fn modern_meta() -> String {
     .to_string()
 }
 
+/// A body in one piece. A large one comes a moment after the head, so that a refusal of its size
+/// arrives while the connection stands (RFC 9110, section 10.1.1, asks clients for as much).
+struct Hesitant {
+    rest: Bytes,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Hesitant {
+    fn new(body: Vec<u8>) -> Self {
+        let pause = (body.len() >= LARGE).then(|| Box::pin(tokio::time::sleep(HESITATION)));
+        Self {
+            rest: body.into(),
+            pause,
+        }
+    }
+}
+
+impl Body for Hesitant {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(task));
+            self.pause = None;
+        }
+        let rest = std::mem::take(&mut self.rest);
+        Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
 async fn read(response: Response<Incoming>) -> anyhow::Result<Reply> {
     let header = |name: &str| {
-        response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
     };
     let stream = header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
     let session = header("mcp-session-id");
     let status = response.status().as_u16();
-    let mut reply = Reply { status, session, messages: Vec::new(), body: Vec::new() };
+    let mut reply = Reply {
+        status,
+        session,
+        messages: Vec::new(),
+        body: Vec::new(),
+    };
     let mut incoming = response.into_body();
     while let Some(frame) = incoming.frame().await {
-        let Ok(data) = frame.context("the reply broke off")?.into_data() else { continue };
+        let Ok(data) = frame.context("the reply broke off")?.into_data() else {
+            continue;
+        };
         reply.body.extend_from_slice(&data);
         anyhow::ensure!(reply.body.len() <= BODY_MAX, "the reply never ends");
         if stream && reply.body.ends_with(b"\n\n") {
@@ -253,7 +344,12 @@ fn events(stream: &[u8]) -> Vec<Value> {
     let text = String::from_utf8_lossy(stream).replace("\r\n", "\n");
     let data = |event: &str| {
         let lines = event.lines().filter_map(|line| line.strip_prefix("data:"));
-        lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+        lines
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
-    text.split("\n\n").filter_map(|event| serde_json::from_str(&data(event)).ok()).collect()
+    text.split("\n\n")
+        .filter_map(|event| serde_json::from_str(&data(event)).ok())
+        .collect()
 }

@@ -75,8 +75,14 @@ impl Stdio {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("could not start `{}`", program.display()))?;
-        let stdin = child.stdin.take().context("the server has no standard input")?;
-        let stdout = child.stdout.take().context("the server has no standard output")?;
+        let stdin = child
+            .stdin
+            .take()
+            .context("the server has no standard input")?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("the server has no standard output")?;
         let (sender, lines) = mpsc::channel(64);
         tokio::spawn(async move {
             let mut reader = BufReader::new(stdout).split(b'\n');
@@ -86,7 +92,12 @@ impl Stdio {
                 }
             }
         });
-        let mut client = Self { child, stdin, lines, next_id: 100 };
+        let mut client = Self {
+            child,
+            stdin,
+            lines,
+            next_id: 100,
+        };
         let hello = json!({
             "protocolVersion": "2025-11-25",
             "capabilities": super::capabilities(),
@@ -100,7 +111,10 @@ impl Stdio {
 
     /// Sends one line.
     pub(in super::super) async fn send(&mut self, line: &[u8]) -> anyhow::Result<()> {
-        self.stdin.write_all(&[line, b"\n"].concat()).await.context("the server reads no more")
+        self.stdin
+            .write_all(&[line, b"\n"].concat())
+            .await
+            .context("the server reads no more")
     }
 
     /// Sends a request and waits for its answer; a question of the server's counts as the answer.
@@ -132,7 +146,8 @@ impl Stdio {
         tool: &str,
         arguments: &Value,
     ) -> anyhow::Result<Heard> {
-        self.request("tools/call", &json!({"name": tool, "arguments": arguments})).await
+        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
+            .await
     }
 
     /// Waits for the answer to the request `id`, or for a question of the server's.
@@ -156,7 +171,11 @@ impl Stdio {
             return Ok(Heard::Silence);
         };
         let Some(line) = line else {
-            let status = self.child.wait().await.context("the server cannot be waited for")?;
+            let status = self
+                .child
+                .wait()
+                .await
+                .context("the server cannot be waited for")?;
             return Ok(Heard::Ended(status.to_string()));
         };
         let message = lenient::read_all(&line, Case::Kept)

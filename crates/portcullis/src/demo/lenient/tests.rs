@@ -30,5 +30,8 @@ fn reads_what_everyone_reads() {
 
 #[test]
 fn keeps_the_case_when_told_to() {
-    assert_eq!(read_all(br#"{"aB":1}"#, Case::Kept), Some(vec![json!({"aB": 1})]));
+    assert_eq!(
+        read_all(br#"{"aB":1}"#, Case::Kept),
+        Some(vec![json!({"aB": 1})])
+    );
 }

@@ -5,7 +5,10 @@ fn row(harmed: bool) -> Row {
     Row {
         attack: "an attack with a long name that has to be broken over several lines",
         boundary: Boundary::Tool,
-        bare: Bare { harmed: true, did: "executed: kept the note".to_owned() },
+        bare: Bare {
+            harmed: true,
+            did: "executed: kept the note".to_owned(),
+        },
         gateway: Gateway {
             harmed,
             clean: true,
@@ -27,7 +30,13 @@ fn text(rows: &[Row], style: Style) -> String {
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     for width in [72, 100, 160] {
-        let text = text(&[row(false)], Style { width, colour: false });
+        let text = text(
+            &[row(false)],
+            Style {
+                width,
+                colour: false,
+            },
+        );
         for line in text.lines() {
             assert!(line.chars().count() <= width, "{line}");
         }
@@ -38,9 +47,18 @@ fn no_line_is_wider_than_the_terminal() {
 
 #[test]
 fn what_got_through_is_red() {
-    let text = text(&[row(true)], Style { width: 100, colour: true });
+    let text = text(
+        &[row(true)],
+        Style {
+            width: 100,
+            colour: true,
+        },
+    );
     assert!(text.contains("\u{1b}[1;31mGOT THROUGH\u{1b}[0m"), "{text}");
-    assert!(text.contains("0 of 1 attacks stopped, 1 got through"), "{text}");
+    assert!(
+        text.contains("0 of 1 attacks stopped, 1 got through"),
+        "{text}"
+    );
 }
 
 #[test]

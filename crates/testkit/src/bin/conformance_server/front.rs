@@ -1,18 +1,16 @@
 //! Streamable HTTP: the listener, the refusal of the other era, and the cut of one stream.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     io::Write as _,
     net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full, Limited, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -34,8 +32,12 @@ const RETRY: Duration = Duration::from_millis(300);
 
 type Reply = Response<BoxBody<Bytes, Infallible>>;
 
+/// The rests of streams that were cut, by session and last event.
+type Rests = HashMap<(String, String), Reply>;
+
 struct Front {
     era: Era,
+    rests: Mutex<Rests>,
     service: StreamableHttpService<Fixture, LocalSessionManager>,
 }
 
@@ -56,7 +58,11 @@ pub(crate) async fn serve(fixture: Fixture, address: SocketAddr) -> anyhow::Resu
         Arc::new(sessions),
         config,
     );
-    let front = Arc::new(Front { era, service });
+    let front = Arc::new(Front {
+        era,
+        rests: Mutex::default(),
+        service,
+    });
     let listener = TcpListener::bind(address).await?;
     writeln!(
         std::io::stdout(),
@@ -101,16 +107,56 @@ impl Front {
             return refused(&refusal);
         }
         let cut = envelope.in_session && plain::is_reconnection(&message);
+        let session = text(&parts.headers, "mcp-session-id").to_owned();
+        let last = text(&parts.headers, "last-event-id").to_owned();
+        if let Some(rest) = self.take_rest(&session, &last) {
+            return rest;
+        }
         let reply = self
             .service
             .handle(Request::from_parts(parts, Full::new(body)))
             .await;
         if cut {
-            reply.map(|body| CutAfterFirstEvent { body, done: false }.boxed())
+            self.cut(session, reply).await
         } else {
             reply
         }
     }
+
+    /// Ends an event stream after its first event, as a server may from 2025-11-25 on: the client
+    /// is to come back with `Last-Event-ID`. The rest waits for it here, for the SDK loses what
+    /// is sent while nobody reads.
+    async fn cut(&self, session: String, reply: Reply) -> Reply {
+        let (head, mut body) = reply.into_parts();
+        let Some(Ok(first)) = body.frame().await else {
+            return Response::from_parts(head, body);
+        };
+        let first = first.into_data().unwrap_or_default();
+        let lines = String::from_utf8_lossy(&first).into_owned();
+        let id = lines
+            .lines()
+            .find_map(|line| line.strip_prefix("id:"))
+            .unwrap_or_default();
+        let rest = Response::from_parts(head.clone(), body);
+        self.rests().insert((session, id.trim().to_owned()), rest);
+        Response::from_parts(head, Full::new(first).boxed())
+    }
+
+    fn take_rest(&self, session: &str, last_event: &str) -> Option<Reply> {
+        self.rests()
+            .remove(&(session.to_owned(), last_event.to_owned()))
+    }
+
+    fn rests(&self) -> MutexGuard<'_, Rests> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 fn envelope(headers: &HeaderMap) -> Envelope<'_> {
@@ -135,28 +181,4 @@ fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::new()).boxed());
     *reply.status_mut() = status;
     reply
-}
-
-/// Ends an event stream after its first event, as a server may from 2025-11-25 on: the client is
-/// to come back with `Last-Event-ID`.
-struct CutAfterFirstEvent {
-    body: BoxBody<Bytes, Infallible>,
-    done: bool,
-}
-
-impl Body for CutAfterFirstEvent {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.done {
-            return Poll::Ready(None);
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.done = true;
-        Poll::Ready(frame)
-    }
 }
