@@ -40,9 +40,7 @@ impl Step {
 
     /// Whether `name` is this step's name or the beginning of it, up to a hyphen.
     pub(crate) fn fits(&self, name: &str) -> bool {
-        self.name
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        begins(&self.name, name)
     }
 
     /// Whether the step measures the peers themselves, and so runs only on request.
@@ -58,4 +56,10 @@ pub(crate) fn all() -> Vec<Step> {
     steps.extend(conformance::steps());
     steps.extend(peers::steps());
     steps
+}
+
+/// Whether `name` is `beginning`, or begins with it up to a hyphen.
+pub(crate) fn begins(name: &str, beginning: &str) -> bool {
+    name.strip_prefix(beginning)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }

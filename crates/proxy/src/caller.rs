@@ -53,9 +53,26 @@ pub(crate) fn unknown_profile() -> Profile {
     }
 }
 
+/// The name that a client gives itself: recorded, and never a reason for anything.
+pub(crate) fn client_name(client_info: &[u8]) -> Option<Box<str>> {
+    let info = Object::parse(client_info)?;
+    let name = info.get_str("name")?;
+    let version = info.get_str("version");
+    let text = version.map_or_else(|| name.to_string(), |version| format!("{name}/{version}"));
+    Some(text.chars().take(128).collect::<String>().into_boxed_str())
+}
+
 impl Caller {
     pub(crate) fn era(&self) -> Era {
         self.version.era()
+    }
+
+    /// What the client calls itself.
+    pub(crate) fn client_name(&self) -> Option<Box<str>> {
+        match &self.session {
+            Some(session) => session.client.clone(),
+            None => client_name(&self.profile.client_info),
+        }
     }
 
     /// Whether the client has declared an extension.

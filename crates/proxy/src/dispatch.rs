@@ -109,6 +109,7 @@ pub(crate) async fn targeted(
     params: Option<Bytes>,
 ) -> Result<Bytes, Refusal> {
     let asked = params.clone();
+    federation::look_up(caller, method_name, params.as_deref()).await;
     let target = federation::inward(caller, method_name, params)?;
     let server = Arc::clone(&target.server);
     if method_name.starts_with("tasks/")
@@ -168,6 +169,9 @@ impl Prepared {
         mut target: Target,
     ) -> Result<Self, Refusal> {
         let raw = target.params.clone().unwrap_or_default();
+        if !mentions(&raw, &["cursor", "inputResponses", "requestState"]) {
+            return Ok(Self::Fresh(target));
+        }
         let mut params = Object::parse(&raw).unwrap_or_default();
         let mut changed = false;
         if lists::is_list(method_name) && params.contains("cursor") {
@@ -261,9 +265,16 @@ enum Concluded {
     Again(Box<Running>),
 }
 
+/// Whether JSON could have a member with one of the names, escaped or not. Spares most messages a closer look.
+fn mentions(json: &[u8], names: &[&str]) -> bool {
+    let found = |text: &[u8]| memchr::memmem::find(json, text).is_some();
+    names.iter().any(|name| found(name.as_bytes())) || found(b"\\u")
+}
+
 /// The progress token that a client put into its request, as JSON.
 fn progress_token(params: Option<&[u8]>) -> Option<Vec<u8>> {
-    let params = Object::parse(params?)?;
+    let params = params.filter(|params| mentions(params, &["progressToken"]))?;
+    let params = Object::parse(params)?;
     let held = Object::parse(params.get("_meta")?)?;
     held.get(meta::PROGRESS_TOKEN).map(<[u8]>::to_vec)
 }
@@ -300,7 +311,7 @@ impl Running {
             id: caller.request_id,
             at: caller.runtime.clock.now(),
             principal: caller.principal.clone(),
-            client: client_name(&caller.profile.client_info),
+            client: caller.client_name(),
             server: link.server.name.clone(),
             method: method_name.into(),
             target: target.name,
@@ -699,15 +710,6 @@ fn check_param_headers(
         }
     }
     Ok(())
-}
-
-/// The name that a client gives itself: recorded, and never a reason for anything.
-fn client_name(client_info: &[u8]) -> Option<Box<str>> {
-    let info = Object::parse(client_info)?;
-    let name = info.get_str("name")?;
-    let version = info.get_str("version");
-    let text = version.map_or_else(|| name.to_string(), |version| format!("{name}/{version}"));
-    Some(text.chars().take(128).collect::<String>().into_boxed_str())
 }
 
 /// The versions that the gateway serves, newest first.

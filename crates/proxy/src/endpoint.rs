@@ -15,17 +15,14 @@ use http::header::{
 use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use portcullis_mcp::{
-    DecodeError, Era, Id, Limits, Message, Object, RpcError, Version, code, decode, encode_error,
-    header, meta, method,
-};
+use portcullis_mcp::{Era, Limits, Message, Object, Version, decode, header, meta, method};
 use portcullis_pipeline::Principal;
 
 use crate::authenticate::Unauthenticated;
 use crate::body::Body;
 use crate::legacy;
 use crate::modern;
-use crate::reply::Reply;
+use crate::reply::{Door, Reply, turn_away};
 use crate::route::Route;
 use crate::runtime::Runtime;
 use crate::session::Session;
@@ -33,6 +30,9 @@ use crate::stream::Stream;
 
 /// How long an answer may take before it becomes an event stream.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the rest of a message that is too large is read.
+const DRAINING: Duration = Duration::from_secs(2);
 
 /// An HTTP request that has passed the door: whose it is, and for which endpoint.
 #[derive(Debug)]
@@ -86,19 +86,14 @@ fn enter(
         .check(port, &parts.uri, &parts.headers)
         .is_err()
     {
-        let message = "the request's `Host` or `Origin` is not allowed here";
-        return Err(Box::new(error(
-            StatusCode::FORBIDDEN,
-            code::INVALID_REQUEST,
-            message,
-        )));
+        return Err(Box::new(turned_away(runtime, Door::Stray)));
     }
     let Some(route) = Route::parse(parts.uri.path()) else {
         return Err(Box::new(plain(StatusCode::NOT_FOUND)));
     };
     let principal = match runtime.authenticator.authenticate(&parts.headers) {
         Ok(principal) => principal,
-        Err(unauthenticated) => return Err(Box::new(challenge(unauthenticated))),
+        Err(unauthenticated) => return Err(Box::new(challenge(runtime, unauthenticated))),
     };
     // Only somebody who may enter learns which servers there are.
     match &route {
@@ -112,14 +107,14 @@ fn enter(
 async fn post(arrival: Arrival, body: Incoming) -> Response<Body> {
     let limits = &arrival.runtime.limits;
     let Some(entered) = arrival.runtime.shared.requests.enter(limits.requests_max) else {
-        let mut response = plain(StatusCode::SERVICE_UNAVAILABLE);
+        let mut response = turned_away(&arrival.runtime, Door::Overloaded);
         response
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     };
     if let Err(refused) = check_media(&arrival.headers) {
-        return *refused;
+        return turned_away(&arrival.runtime, refused);
     }
     let body = match read(&arrival, body).await {
         Ok(body) => body,
@@ -132,7 +127,7 @@ async fn post(arrival: Arrival, body: Incoming) -> Response<Body> {
     };
     let message = match decode(body, &scan) {
         Ok(message) => message,
-        Err(fault) => return undecodable(&fault),
+        Err(fault) => return turned_away(&arrival.runtime, Door::Undecodable(&fault)),
     };
     match era_of(&arrival.headers, &message) {
         Era::Modern => modern::post(arrival, message, entered).await,
@@ -147,15 +142,10 @@ fn era_of(headers: &HeaderMap, message: &Message) -> Era {
         Message::Notification(notification) => (&*notification.method, notification.params()),
         Message::Response(_) => ("", None),
     };
-    let in_body = params
-        .and_then(Object::parse)
-        .and_then(|params| {
-            params
-                .get("_meta")
-                .and_then(Object::parse)
-                .map(Object::into_owned)
-        })
-        .is_some_and(|held| held.contains(meta::PROTOCOL_VERSION));
+    let in_body = params.and_then(Object::parse).is_some_and(|params| {
+        let held = params.get("_meta").and_then(Object::parse);
+        held.is_some_and(|held| held.contains(meta::PROTOCOL_VERSION))
+    });
     if in_body {
         return Era::Modern;
     }
@@ -173,7 +163,7 @@ fn era_of(headers: &HeaderMap, message: &Message) -> Era {
     }
 }
 
-fn check_media(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+fn check_media(headers: &HeaderMap) -> Result<(), Door<'static>> {
     let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| {
         value.to_str().is_ok_and(|value| {
             let essence = value.split(';').next().unwrap_or_default().trim();
@@ -181,17 +171,10 @@ fn check_media(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
         })
     });
     if !is_json {
-        let message = "the body has to be `application/json`";
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(Box::new(error(status, code::INVALID_REQUEST, message)));
+        return Err(Door::MediaType);
     }
     if !(accepts(headers, "application", "json") && accepts(headers, "text", "event-stream")) {
-        let message = "`Accept` has to list `application/json` and `text/event-stream`";
-        return Err(Box::new(error(
-            StatusCode::NOT_ACCEPTABLE,
-            code::INVALID_REQUEST,
-            message,
-        )));
+        return Err(Door::Accept);
     }
     Ok(())
 }
@@ -214,34 +197,43 @@ pub(crate) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
         })
 }
 
-async fn read(arrival: &Arrival, body: Incoming) -> Result<Bytes, Box<Response<Body>>> {
+async fn read(arrival: &Arrival, mut body: Incoming) -> Result<Bytes, Box<Response<Body>>> {
     let limits = &arrival.runtime.limits;
     let most = limits.request_bytes_max.get();
-    let too_large = || {
-        let message = "the message is larger than `limits.request_bytes_max`";
-        Box::new(error(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            code::INVALID_REQUEST,
-            message,
-        ))
+    let announced = arrival.headers.get(CONTENT_LENGTH);
+    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    let read = async {
+        if announced.is_some_and(|announced| announced > most) {
+            return Ok(None);
+        }
+        collect(&mut body, most).await
     };
-    let announced = arrival
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|announced: usize| announced > most) {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(limits.body_timeout.get(), collect(body, most)).await {
+    match tokio::time::timeout(limits.body_timeout.get(), read).await {
         Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => Err(too_large()),
+        Ok(Ok(None)) => {
+            // A client that is still writing would not see the answer if the connection closed on it.
+            drop(tokio::time::timeout(DRAINING, drain(&mut body, most)).await);
+            Err(Box::new(turned_away(&arrival.runtime, Door::TooLarge)))
+        }
         Ok(Err(_broken)) => Err(Box::new(plain(StatusCode::BAD_REQUEST))),
         Err(_elapsed) => Err(Box::new(plain(StatusCode::REQUEST_TIMEOUT))),
     }
 }
 
+/// Reads on, up to a few times `most` bytes, and forgets it.
+async fn drain(body: &mut Incoming, most: usize) {
+    let mut left = most.saturating_mul(4);
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(read) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
 /// The whole body; `None` when it is larger than `most` bytes.
-async fn collect(mut body: Incoming, most: usize) -> Result<Option<Bytes>, hyper::Error> {
+async fn collect(body: &mut Incoming, most: usize) -> Result<Option<Bytes>, hyper::Error> {
     let mut first = Bytes::new();
     let mut all: Option<BytesMut> = None;
     let mut length = 0;
@@ -256,8 +248,7 @@ async fn collect(mut body: Incoming, most: usize) -> Result<Option<Bytes>, hyper
         if first.is_empty() {
             first = data;
         } else {
-            all.get_or_insert_with(|| BytesMut::from(&*first))
-                .extend_from_slice(&data);
+            all.get_or_insert_with(|| BytesMut::from(&*first)).extend_from_slice(&data);
         }
     }
     Ok(Some(all.map_or(first, BytesMut::freeze)))
@@ -265,6 +256,7 @@ async fn collect(mut body: Incoming, most: usize) -> Result<Option<Bytes>, hyper
 
 /// Waits for an answer, and turns it into a response: a plain one when it comes soon and alone, else an event stream.
 pub(crate) async fn answer(
+    runtime: Arc<Runtime>,
     open_stream: impl FnOnce() -> Option<crate::runtime::Counted> + Send,
     mut answering: Answering,
     stream: Arc<Stream>,
@@ -314,12 +306,7 @@ pub(crate) async fn answer(
         return events(stream.read(None, false));
     }
     let Some(counted) = open_stream() else {
-        let message = "too many event streams are open; close one, or wait for an answer";
-        return error(
-            StatusCode::TOO_MANY_REQUESTS,
-            code::INVALID_REQUEST,
-            message,
-        );
+        return turned_away(&runtime, Door::Streams);
     };
     let filling = Arc::clone(&stream);
     let task = tokio::spawn(async move {
@@ -399,33 +386,10 @@ pub(crate) fn plain(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// A JSON-RPC error that answers no particular request.
-pub(crate) fn error(status: StatusCode, number: i64, message: &str) -> Response<Body> {
-    error_for(status, None, number, message)
-}
-
-/// A JSON-RPC error that answers the request `id`.
-pub(crate) fn error_for(
-    status: StatusCode,
-    id: Option<&Id>,
-    number: i64,
-    message: &str,
-) -> Response<Body> {
-    let body = encode_error(id, &RpcError::new(number, message));
-    let mut response = Response::new(Body::Whole(Some(body.into())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
-}
-
-fn undecodable(fault: &DecodeError) -> Response<Body> {
-    tracing::info!(%fault, "a message was refused");
-    error_for(
-        StatusCode::BAD_REQUEST,
-        fault.id.as_ref(),
-        fault.code,
-        fault.reply_message(),
-    )
+/// The response to a request that is turned away at the door.
+pub(crate) fn turned_away(runtime: &Runtime, door: Door<'_>) -> Response<Body> {
+    let (bytes, status) = turn_away(runtime.clock.now(), door);
+    whole(Reply::Message { bytes, status })
 }
 
 /// The verbs that an endpoint knows.
@@ -438,14 +402,13 @@ pub(crate) fn method_not_allowed() -> Response<Body> {
 }
 
 /// Asks for a credential (RFC 6750 §3).
-fn challenge(unauthenticated: Unauthenticated) -> Response<Body> {
-    let mut response = plain(StatusCode::UNAUTHORIZED);
+fn challenge(runtime: &Runtime, unauthenticated: Unauthenticated) -> Response<Body> {
+    let mut response = turned_away(runtime, Door::Unauthenticated);
     let value = match unauthenticated {
         Unauthenticated::Missing => "Bearer",
         Unauthenticated::Invalid => "Bearer error=\"invalid_token\"",
     };
-    response
-        .headers_mut()
-        .insert(WWW_AUTHENTICATE, HeaderValue::from_static(value));
+    let headers = response.headers_mut();
+    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(value));
     response
 }

@@ -12,6 +12,7 @@ use portcullis_mcp::{
 
 use crate::caller::Caller;
 use crate::link::Note;
+use crate::lists;
 use crate::reply::Refusal;
 use crate::route::Route;
 use crate::runtime::Server;
@@ -58,6 +59,24 @@ fn named<'a>(method_name: &str, params: &'a Object<'_>) -> Result<Named<'a>, Ref
         ),
         _ => Named::Nothing,
     })
+}
+
+/// Makes known what the name in a request was cut from, if it is on the merged endpoint and was cut.
+pub(crate) async fn look_up(caller: &Caller, method_name: &str, params: Option<&[u8]>) {
+    if caller.route != Route::All {
+        return;
+    }
+    let object = params.and_then(Object::parse).unwrap_or_default();
+    let name = match named(method_name, &object) {
+        Ok(Named::Name(name)) => Some(name.into_owned()),
+        Ok(Named::Reference(reference)) => reference.get_str("name").map(Cow::into_owned),
+        _ => None,
+    };
+    let Some(name) = name else { return };
+    let server = split_federated(&name).and_then(|(server, _)| server.parse::<ServerName>().ok());
+    if let Some(server) = server.and_then(|server| caller.runtime.servers.get(&server)) {
+        lists::look_up_cut(caller, method_name, server, &name).await;
+    }
 }
 
 /// Finds the server that a request is for, and puts the request in its terms.

@@ -83,12 +83,16 @@ impl Guard {
     /// Checks the `Host` (or HTTP/2 authority) and `Origin` of a request to a listener on `port`.
     pub(crate) fn check(&self, port: u16, uri: &Uri, headers: &HeaderMap) -> Result<(), Stray> {
         let mut hosts = headers.get_all(HOST).iter();
-        let authority = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host.to_str().ok(),
-            (None, None) => uri.authority().map(http::uri::Authority::as_str),
-            _ => None,
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => Some(host.to_str().map_err(|_not_text| Stray::Host)?),
+            (None, None) => None,
+            _ => return Err(Stray::Host),
         };
-        if !authority.is_some_and(|authority| self.is_own_host(port, authority)) {
+        // HTTP/2 and absolute targets name a host of their own, which goes before the field (RFC 9112 §3.2.2,
+        // RFC 9113 §8.3.1): both have to be right.
+        let authority = uri.authority().map(http::uri::Authority::as_str);
+        let mut named = host.into_iter().chain(authority).peekable();
+        if named.peek().is_none() || !named.all(|name| self.is_own_host(port, name)) {
             return Err(Stray::Host);
         }
         let mut origins = headers.get_all(ORIGIN).iter();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use http::header::HeaderValue;
 use http::{HeaderName, Response, StatusCode};
-use portcullis_mcp::{Message, Object, Request, Version, code, header, is_object, method};
+use portcullis_mcp::{Message, Object, Request, Version, header, is_object, method};
 
 use crate::body::Body;
 use crate::caller::{Caller, request_id, unknown_profile};
@@ -14,7 +14,7 @@ use crate::dispatch::dispatch;
 use crate::endpoint::{self, Arrival};
 use crate::hello;
 use crate::listen;
-use crate::reply::{Refusal, Reply, render};
+use crate::reply::{Door, Refusal, Reply, render};
 use crate::runtime::Counted;
 use crate::session::{self, Session};
 use crate::stream::{Stream, parse_event_id};
@@ -58,30 +58,22 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
 
 /// The session that a request names, if it is the principal's own.
 fn find(arrival: &Arrival) -> Result<Arc<Session>, Box<Response<Body>>> {
-    let bad = |message| {
-        Box::new(endpoint::error(
-            StatusCode::BAD_REQUEST,
-            code::INVALID_REQUEST,
-            message,
-        ))
-    };
+    let refuse = |door| Box::new(endpoint::turned_away(&arrival.runtime, door));
     let mut fields = arrival
         .headers
         .get_all(HeaderName::from_static(header::MCP_SESSION_ID))
         .iter();
     let id = match (fields.next(), fields.next()) {
         (Some(id), None) => id.to_str().unwrap_or_default(),
-        _ => return Err(bad("`MCP-Session-Id` is missing; send `initialize` first")),
+        _ => return Err(refuse(Door::NoSession)),
     };
-    if let Some(version) = arrival
+    for version in arrival
         .headers
-        .get(HeaderName::from_static(header::MCP_PROTOCOL_VERSION))
+        .get_all(HeaderName::from_static(header::MCP_PROTOCOL_VERSION))
     {
         let known = version.to_str().ok().and_then(Version::parse);
         if !known.is_some_and(|version| Version::LEGACY.contains(&version)) {
-            return Err(bad(
-                "`MCP-Protocol-Version` names no version that this session can be in",
-            ));
+            return Err(refuse(Door::SessionVersion));
         }
     }
     arrival
@@ -89,14 +81,7 @@ fn find(arrival: &Arrival) -> Result<Arc<Session>, Box<Response<Body>>> {
         .shared
         .sessions
         .get(id, &arrival.principal, &arrival.route)
-        .ok_or_else(|| {
-            let message = "unknown session; send `initialize` again";
-            Box::new(endpoint::error(
-                StatusCode::NOT_FOUND,
-                code::INVALID_REQUEST,
-                message,
-            ))
-        })
+        .ok_or_else(|| refuse(Door::UnknownSession))
 }
 
 fn caller(arrival: &Arrival, session: &Arc<Session>, stream: Arc<Stream>) -> Caller {
@@ -217,7 +202,8 @@ async fn request(
             return endpoint::whole(render(&caller, &request.id, &request.method, Err(refusal)));
         }
     };
-    let shared = Arc::clone(&caller.runtime.shared);
+    let runtime = Arc::clone(&caller.runtime);
+    let shared = Arc::clone(&runtime.shared);
     let (name, most) = (
         Arc::clone(&caller.principal.name),
         caller.runtime.limits.streams_max,
@@ -233,6 +219,7 @@ async fn request(
     });
     let session = Some(session);
     endpoint::answer(
+        runtime,
         move || shared.streams.enter(&name, most),
         answering,
         stream,
@@ -302,7 +289,7 @@ pub(crate) async fn get(arrival: &Arrival) -> Response<Body> {
     let runtime = &arrival.runtime;
     let most = runtime.limits.streams_max;
     let Some(counted) = runtime.shared.streams.enter(&arrival.principal.name, most) else {
-        return endpoint::plain(StatusCode::TOO_MANY_REQUESTS);
+        return endpoint::turned_away(runtime, Door::Streams);
     };
     match resumed {
         Some((stream, after)) => endpoint::events(stream.read(after, false).holding(counted)),

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
 use crate::endpoint;
@@ -235,16 +236,30 @@ impl Connection {
             .keep_alive_timeout(head_timeout)
             .max_pending_accept_reset_streams(64);
         let (runtime, port) = (Arc::clone(&self.runtime), self.port);
-        let service =
-            service_fn(move |request| endpoint::respond(runtime.load_full(), port, request));
+        let begun = CancellationToken::new();
+        let first = begun.clone();
+        let service = service_fn(move |request| {
+            first.cancel();
+            endpoint::respond(runtime.load_full(), port, request)
+        });
         let connection = builder.serve_connection(stream, service);
         tokio::pin!(connection);
+        // Which version of HTTP it is shows only in the first bytes, for which nothing else waits.
+        let silent = async {
+            if tokio::time::timeout(head_timeout, begun.cancelled()).await.is_ok() {
+                std::future::pending().await
+            }
+        };
         let stopped = async { drop(self.stopped.wait_for(|stopped| *stopped).await) };
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = stopped => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = silent => {
+                tracing::debug!("a connection brought no request in time");
+                return;
             }
         };
         if let Err(error) = ended {

@@ -2,7 +2,7 @@
 //! merged on the endpoint of all.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,40 +42,42 @@ const CURSOR_LIFE_MS: u64 = 3_600_000;
 #[derive(Debug, Default)]
 pub(crate) struct ListCache {
     rendered: Mutex<HashMap<(Box<str>, Era), Arc<Rendered>>>,
-    /// Names that were cut short on the merged endpoint, with what they were made from.
-    cut: Mutex<HashMap<String, Box<str>>>,
+    /// When a list was last fetched for the sake of a name that may have been cut.
+    looked: Mutex<HashMap<&'static str, Instant>>,
+}
+
+/// The list that the target of a request is in.
+fn list_of(method_name: &str) -> &'static str {
+    if method_name == method::TOOLS_CALL { method::TOOLS_LIST } else { method::PROMPTS_LIST }
 }
 
 #[derive(Debug)]
 struct Rendered {
     raw: Vec<Bytes>,
     entries: Vec<Bytes>,
+    /// Names that were cut short, with what they were made from.
+    cut: HashMap<String, Box<str>>,
 }
 
 impl ListCache {
     /// The server's own name behind a name that was cut short on the merged endpoint.
     pub(crate) fn full_name(&self, method_name: &str, federated: &str) -> Option<Box<str>> {
-        let kind = if method_name == method::TOOLS_CALL {
-            't'
-        } else {
-            'p'
-        };
-        self.cut.lock().get(&format!("{kind}{federated}")).cloned()
+        let rendered = self.rendered.lock();
+        let list = list_of(method_name);
+        let mut lists = rendered.iter().filter(|((method, _), _)| **method == *list);
+        lists.find_map(|(_, rendered)| rendered.cut.get(federated).cloned())
     }
 
-    fn note_cut(&self, method_name: &str, server: &ServerName, own: &str) {
-        let federated = federated_name(server, own);
-        if split_federated(&federated).is_some_and(|(_, name)| name == own) {
-            return;
+    /// Whether the list behind a name should be fetched before the name is given up: not more often than a server is
+    /// asked for an unknown tool.
+    fn may_look(&self, method_name: &str, now: Instant) -> bool {
+        let mut looked = self.looked.lock();
+        let is_due = |last: &Instant| now.saturating_duration_since(*last) >= ASK_AGAIN;
+        let due = looked.get(list_of(method_name)).is_none_or(is_due);
+        if due {
+            looked.insert(list_of(method_name), now);
         }
-        let kind = if method_name == method::TOOLS_LIST {
-            't'
-        } else {
-            'p'
-        };
-        self.cut
-            .lock()
-            .insert(format!("{kind}{federated}"), own.into());
+        due
     }
 
     /// The entries of a server's list as they are called on the merged endpoint, in the shape of a client's era.
@@ -93,19 +95,32 @@ impl ListCache {
         {
             return Arc::clone(known);
         }
+        let is_named = matches!(method_name, method::TOOLS_LIST | method::PROMPTS_LIST);
+        let mut names = HashSet::new();
+        let mut cut = HashMap::new();
         let entries = raw
             .iter()
             .filter_map(|entry| {
                 let shaped = bridge::shape_entry(method_name, server_era, era, entry);
                 let mut object = Object::parse(shaped.as_deref().unwrap_or(entry))?;
-                if matches!(method_name, method::TOOLS_LIST | method::PROMPTS_LIST) {
-                    self.note_cut(method_name, server, &object.get_str("name")?);
+                if is_named {
+                    let own = object.get_str("name")?;
+                    let name = federated_name(server, &own);
+                    // Of two entries that would be called the same the first counts, as in the catalog.
+                    if names.contains(&name) {
+                        tracing::warn!(%server, %name, "a second entry of this name is left out of a list");
+                        return None;
+                    }
+                    if split_federated(&name).is_none_or(|(_, rest)| rest != own) {
+                        cut.insert(name.clone(), Box::from(&*own));
+                    }
+                    names.insert(name);
                 }
                 federation::outward_entry(server, method_name, &mut object);
                 Some(Bytes::from(object.to_vec()))
             })
             .collect();
-        let rendered = Arc::new(Rendered { raw, entries });
+        let rendered = Arc::new(Rendered { raw, entries, cut });
         self.rendered.lock().insert(key, Arc::clone(&rendered));
         rendered
     }
@@ -157,14 +172,16 @@ pub(crate) fn learn(link: &Link, page: Bytes, is_first: bool) -> Bytes {
 fn offered<'a>(link: &Link, catalog: &Catalog, entries: &'a [Bytes]) -> Vec<&'a [u8]> {
     let is_offered = |entry: &&Bytes| {
         let name = Object::parse(entry).and_then(|entry| entry.get_str("name").map(Cow::into_owned));
-        let tool = name.and_then(|name| catalog.get(&name));
-        match tool.map(|tool| tool.param_headers()) {
-            Some(Err(invalid)) if link.era() == Era::Modern => {
-                tracing::warn!(server = %link.server.name, %invalid, "a tool is not offered");
-                false
-            }
-            _ => true,
-        }
+        let Some(tool) = name.and_then(|name| catalog.get(&name)) else { return true };
+        // A reference could lead out of the schema, and a client be made to follow it.
+        let refers = memchr::memmem::find(entry, b"$ref").is_some();
+        let fault = match (tool.param_headers(), refers.then(|| tool.input())) {
+            (Err(invalid), _) if link.era() == Era::Modern => invalid.to_string(),
+            (_, Some(Err(unusable))) => unusable.to_string(),
+            _ => return true,
+        };
+        tracing::warn!(server = %link.server.name, tool = %tool.name, %fault, "a tool is not offered");
+        false
     };
     entries.iter().filter(is_offered).map(|entry| &**entry).collect()
 }
@@ -192,6 +209,24 @@ pub(crate) async fn tool(
     });
     link.learn(&tools);
     Ok(tools.catalog.get(name).cloned())
+}
+
+/// Makes known what a name on the merged endpoint was cut from, if it looks cut and nobody has listed it yet: names hold
+/// longer than this process.
+pub(crate) async fn look_up_cut(caller: &Caller, method_name: &str, server: &Arc<Server>, name: &str) {
+    if is_cut(name)
+        && server.lists.full_name(method_name, name).is_none()
+        && server.lists.may_look(method_name, Instant::now())
+    {
+        // Without the list the name stays unknown; why has been logged.
+        drop(one(caller, server, list_of(method_name)).await);
+    }
+}
+
+/// Whether a name has the form of a [`federated_name`] that was cut: near the longest, and a hash at its end.
+fn is_cut(name: &str) -> bool {
+    let hash = name.rsplit_once('_').map_or("", |(_, hash)| hash);
+    name.len() > 60 && hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// A part of a page, without copying it where it can be helped.

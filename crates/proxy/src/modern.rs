@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::caller::{Caller, request_id, unknown_profile};
 use crate::dispatch::{dispatch, served_versions};
 use crate::endpoint::{self, Arrival};
-use crate::reply::{Refusal, render};
+use crate::reply::{Door, Refusal, render};
 use crate::runtime::Counted;
 use crate::stream::Stream;
 use crate::upstream::Profile;
@@ -24,12 +24,7 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
         // No notification from a client is defined; what comes is taken and means nothing.
         Message::Notification(_) => return endpoint::plain(StatusCode::ACCEPTED),
         Message::Response(_) => {
-            let message = "a client sends no responses in this protocol version";
-            return endpoint::error(
-                StatusCode::BAD_REQUEST,
-                portcullis_mcp::code::INVALID_REQUEST,
-                message,
-            );
+            return endpoint::turned_away(&arrival.runtime, Door::Response);
         }
     };
     let checked = check_head(&arrival.headers, &request);
@@ -60,7 +55,8 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
         let reply = render(&caller, &request.id, &request.method, Err(refusal));
         return endpoint::whole(reply);
     }
-    let shared = Arc::clone(&caller.runtime.shared);
+    let runtime = Arc::clone(&caller.runtime);
+    let shared = Arc::clone(&runtime.shared);
     let (name, most) = (
         Arc::clone(&caller.principal.name),
         caller.runtime.limits.streams_max,
@@ -71,6 +67,7 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
         reply
     });
     endpoint::answer(
+        runtime,
         move || shared.streams.enter(&name, most),
         answering,
         stream,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis_mcp::{Object, method, param_value};
+use portcullis_mcp::{Object, ParamHeader, method, param_value};
 use portcullis_pipeline::{Authorized, Request};
 
 use crate::upstream::{Call, Profile};
@@ -14,25 +14,8 @@ pub(crate) fn authorized(
     profile: Arc<Profile>,
     progress: bool,
 ) -> Call {
-    let arguments = request.params.as_deref().and_then(Object::parse);
-    let arguments = arguments
-        .as_ref()
-        .and_then(|params| params.get("arguments"))
-        .unwrap_or(b"{}");
-    let headers = request
-        .tool
-        .as_ref()
-        .and_then(|tool| tool.param_headers().ok())
-        .unwrap_or_default();
-    let param_headers = headers
-        .iter()
-        .filter_map(|header| {
-            Some((
-                header.name.as_str().into(),
-                param_value(header, arguments)?.into_boxed_str(),
-            ))
-        })
-        .collect();
+    let headers = request.tool.as_ref().and_then(|tool| tool.param_headers().ok()).unwrap_or_default();
+    let param_headers = if headers.is_empty() { Vec::new() } else { mirrored(request, headers) };
     let named = method::name_param(&request.method).is_some();
     Call {
         method: request.method.clone(),
@@ -43,6 +26,16 @@ pub(crate) fn authorized(
         param_headers,
         long_lived: false,
     }
+}
+
+/// The arguments that travel as `Mcp-Param-*` fields as well.
+fn mirrored(request: &Request, headers: &[ParamHeader]) -> Vec<(Box<str>, Box<str>)> {
+    let params = request.params.as_deref().and_then(Object::parse);
+    let arguments = params.as_ref().and_then(|params| params.get("arguments")).unwrap_or(b"{}");
+    let field = |header: &ParamHeader| {
+        Some((header.name.as_str().into(), param_value(header, arguments)?.into_boxed_str()))
+    };
+    headers.iter().filter_map(field).collect()
 }
 
 /// A request of the gateway's own.

@@ -6,10 +6,10 @@ use std::error::Error;
 use bytes::Bytes;
 use http::StatusCode;
 use portcullis_mcp::{
-    Era, Id, Object, Outcome, RpcError, ServerName, code, encode_error, encode_result, method,
+    DecodeError, Era, Id, Object, Outcome, RpcError, ServerName, code, encode_error, encode_result, method,
     quote,
 };
-use portcullis_pipeline::{Denial, RequestId};
+use portcullis_pipeline::{Denial, RequestId, Timestamp};
 
 use crate::caller::Caller;
 use crate::upstream::UpstreamError;
@@ -270,6 +270,116 @@ fn told(denial: &Denial) -> Told {
         | Denial::MalformedAnswer { .. }
         | Denial::UndecidedRecord(_) => Told::Error(own::DENIED, StatusCode::OK),
     }
+}
+
+/// An HTTP request that is turned away at the door, before there is a caller to answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Door<'a> {
+    /// `Host` or `Origin` is not one of ours.
+    Stray,
+    /// No credential, or one that does not hold.
+    Unauthenticated,
+    MediaType,
+    Accept,
+    TooLarge,
+    Undecodable(&'a DecodeError),
+    NoSession,
+    SessionVersion,
+    UnknownSession,
+    /// A response where none can be expected.
+    Response,
+    Streams,
+    Overloaded,
+}
+
+impl Door<'_> {
+    /// HTTP status, JSON-RPC code, stable code, sentence.
+    fn told(&self) -> (StatusCode, i64, &'static str, &'static str) {
+        let bad = |code, sentence| (StatusCode::BAD_REQUEST, code::INVALID_REQUEST, code, sentence);
+        match self {
+            Self::Stray => (
+                StatusCode::FORBIDDEN,
+                code::INVALID_REQUEST,
+                "stray-origin",
+                "the request's `Host` or `Origin` is not allowed here; add it to `listen`",
+            ),
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                own::DENIED,
+                "unauthenticated",
+                "a valid bearer token is needed; send it in `Authorization`",
+            ),
+            Self::MediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                code::INVALID_REQUEST,
+                "media-type",
+                "the body has to be `application/json`",
+            ),
+            Self::Accept => (
+                StatusCode::NOT_ACCEPTABLE,
+                code::INVALID_REQUEST,
+                "accept",
+                "`Accept` has to list `application/json` and `text/event-stream`",
+            ),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                code::INVALID_REQUEST,
+                "too-large",
+                "the message is larger than `limits.request_bytes_max`",
+            ),
+            Self::Undecodable(fault) => {
+                let status = StatusCode::BAD_REQUEST;
+                (status, fault.code, "malformed-message", fault.reply_message())
+            }
+            Self::NoSession => {
+                bad("no-session", "`MCP-Session-Id` is missing; send `initialize` first")
+            }
+            Self::SessionVersion => bad(
+                "session-version",
+                "`MCP-Protocol-Version` names no version that this session can be in",
+            ),
+            Self::UnknownSession => (
+                StatusCode::NOT_FOUND,
+                code::INVALID_REQUEST,
+                "unknown-session",
+                "unknown session; send `initialize` again",
+            ),
+            Self::Response => bad(
+                "unexpected-response",
+                "a client sends no responses in this protocol version",
+            ),
+            Self::Streams => (
+                StatusCode::TOO_MANY_REQUESTS,
+                own::OVERLOADED,
+                "too-many-streams",
+                "too many event streams are open; close one and try again",
+            ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                own::OVERLOADED,
+                "overloaded",
+                "too many requests are in progress; try again later",
+            ),
+        }
+    }
+}
+
+/// Renders the answer to a request that is turned away.
+pub(crate) fn turn_away(now: Timestamp, door: Door<'_>) -> (Bytes, StatusCode) {
+    let request_id = crate::caller::request_id(now);
+    let (status, number, code, sentence) = door.told();
+    let id = match door {
+        Door::Undecodable(fault) => {
+            tracing::info!(%request_id, %fault, "a message was refused");
+            fault.id.as_ref()
+        }
+        _ => {
+            tracing::info!(%request_id, code, "a request was turned away");
+            None
+        }
+    };
+    let error = own_error(number, code, sentence, request_id);
+    (encode_error(id, &error).into(), status)
 }
 
 /// A denial, told in the form that the client's model can learn from where the protocol has one.

@@ -11,6 +11,7 @@ use portcullis_mcp::{Id, Outcome, ServerName, Version, encode_notification, enco
 use portcullis_pipeline::Principal;
 use tokio::sync::oneshot;
 
+use crate::caller::client_name;
 use crate::calls::Calls;
 use crate::link::{Link, LinkSlot};
 use crate::listen::Watch;
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) route: Route,
     pub(crate) version: Version,
     pub(crate) profile: Arc<Profile>,
+    /// What the client calls itself.
+    pub(crate) client: Option<Box<str>>,
     /// What the client has asked for and not got yet.
     pub(crate) calls: Arc<Calls>,
     /// What belongs to no request: over HTTP the GET stream, over stdio the output itself.
@@ -84,6 +87,7 @@ impl Session {
             principal,
             route,
             version,
+            client: client_name(&profile.client_info),
             profile: Arc::new(profile),
             calls: Arc::default(),
             standing: OnceLock::new(),

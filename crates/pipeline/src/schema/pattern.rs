@@ -35,6 +35,7 @@ impl Pattern {
         match linear {
             Ok(regex) => Some(Self::Linear(regex)),
             Err(regex::Error::CompiledTooBig(_)) => None,
+            Err(_) if !needs_backtracking(&pattern) => None,
             Err(_) => fancy_regex::RegexBuilder::new(&pattern)
                 .backtrack_limit(BACKTRACKS_MAX)
                 .delegate_size_limit(COMPILED_BYTES_MAX)
@@ -60,6 +61,18 @@ impl Pattern {
             Self::Backtracking(_) => text.len().saturating_add(BACKTRACKING_COST),
         }
     }
+}
+
+/// Whether a pattern has what the linear engine lacks. Any other that it refuses is no pattern: the
+/// second engine must not give it a meaning of its own.
+fn needs_backtracking(pattern: &str) -> bool {
+    ["(?=", "(?!", "(?<=", "(?<!", "\\k<"]
+        .iter()
+        .any(|part| pattern.contains(part))
+        || pattern
+            .as_bytes()
+            .windows(2)
+            .any(|pair| matches!(pair, [b'\\', b'1'..=b'9']))
 }
 
 /// Writes an ECMA-262 pattern in the engines' own syntax, where the two differ: the classes `\d`,

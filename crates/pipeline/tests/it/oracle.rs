@@ -103,7 +103,7 @@ fn schema() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn both_say_the_same(root in schema(), x in schema(), values in prop::collection::vec(value(), 8)) {

@@ -63,6 +63,22 @@ pub(crate) fn call(address: &str, server: &str, how: &str) -> Answer {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = serde_json::from_str(body).unwrap_or(Value::Null);
-    Answer { status, body }
+    Answer {
+        status,
+        body: message(head, body),
+    }
+}
+
+/// The answer in `body`: alone, or the last of an event stream, which it becomes when it takes long.
+fn message(head: &str, body: &str) -> Value {
+    let events = head
+        .to_ascii_lowercase()
+        .contains("content-type: text/event-stream");
+    let text = if events {
+        let data = body.lines().filter_map(|line| line.strip_prefix("data:"));
+        data.last().unwrap_or_default()
+    } else {
+        body
+    };
+    serde_json::from_str(text).unwrap_or(Value::Null)
 }
