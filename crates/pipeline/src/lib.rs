@@ -87,20 +87,24 @@ impl Pipeline {
     /// Checks a request from a client and records that it goes on. A denial is recorded as well.
     pub async fn check_request(
         &self,
-        request: Request,
+        mut request: Request,
     ) -> Result<(Authorized<Request>, Ticket), Denial> {
-        let checked = self.decide(&request);
+        let checked = self.decide(&request).map(|params| {
+            if let Some(params) = params {
+                request.params = Some(params);
+            }
+        });
         let start = self.start_of(&request);
         self.record(checked, start, request.at)
             .await
             .map(|ticket| (Authorized::new(request), ticket))
     }
 
-    /// The order of the checks on a request.
-    fn decide(&self, request: &Request) -> Result<(), Denial> {
+    /// The order of the checks on a request. Gives its params when they are to be sent otherwise than
+    /// they came.
+    fn decide(&self, request: &Request) -> Result<Option<Bytes>, Denial> {
         let params = admit::check(request, &self.settings)?;
-        schema::check(request, &params)?;
-        Ok(())
+        schema::check(request, &params)
     }
 
     /// Checks the result of a request before the client sees it.

@@ -1,26 +1,31 @@
 //! JSON Schema: arguments against `inputSchema`, `structuredContent` against `outputSchema`.
 //!
-//! Two dialects, 2020-12 (also when a schema names none) and draft 7. References stay within the
-//! document, and nothing is ever fetched. Evaluation is bounded in steps and in depth, whatever the
-//! schema: what cannot be decided within them is denied. Numbers are compared by their digits.
+//! The `jsonschema` library validates. Around it, this module decides what it is given: two dialects,
+//! 2020-12 (also when a schema names none) and draft 7; references within the document and nothing
+//! fetched; and only what it can finish, for the library bounds neither its steps nor its depth. What
+//! cannot be decided within the bounds is denied.
 //!
 //! A *closed* validator refuses properties that the schema does not declare; which those are, is in
 //! `docs/decisions/undeclared-properties.md`.
 
-mod compile;
-mod evaluate;
-mod format;
-mod number;
-mod pattern;
-mod value;
+mod close;
+mod cost;
+mod graph;
+mod measure;
+mod resource;
+mod told;
 
+use std::borrow::Cow;
 use std::fmt;
 
-use portcullis_mcp::{Object, method};
+use bytes::Bytes;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, PatternOptions, ValidationError};
+use portcullis_mcp::{Limits, Object, method, quote, scan};
+use serde_json::Value;
 
 use crate::{Denial, Request, ResultBody, ResultKind};
-use compile::Schema;
-use value::Value;
+use cost::Cost;
 
 /// The largest schema, in bytes.
 pub const SCHEMA_BYTES_MAX: usize = 256 << 10;
@@ -37,6 +42,12 @@ pub const FAULTS_MAX: usize = 3;
 
 /// The longest pointer that is told, in characters; a longer one is cut.
 const POINTER_CHARS_MAX: usize = 200;
+/// The largest compiled pattern, in bytes.
+const COMPILED_PATTERN_BYTES_MAX: usize = 1 << 20;
+/// The most steps back of one match by backtracking.
+const BACKTRACKS_MAX: usize = 5_000;
+/// The most steps of an evaluation whose faults are told each: to tell them costs memory for each.
+const TOLD_STEPS_MAX: u64 = 200_000;
 
 /// A dialect of JSON Schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +57,35 @@ pub enum Dialect {
     Draft202012,
     /// Draft 7.
     Draft7,
+}
+
+impl Dialect {
+    /// The dialect of this `$schema`.
+    fn named(name: &str) -> Option<Self> {
+        let name = name.strip_suffix('#').unwrap_or(name);
+        let name = name
+            .strip_prefix("https://")
+            .or_else(|| name.strip_prefix("http://"));
+        match name {
+            Some("json-schema.org/draft/2020-12/schema") => Some(Self::Draft202012),
+            Some("json-schema.org/draft-07/schema") => Some(Self::Draft7),
+            Some(_) | None => None,
+        }
+    }
+
+    fn uri(self) -> &'static str {
+        match self {
+            Self::Draft202012 => "https://json-schema.org/draft/2020-12/schema",
+            Self::Draft7 => "http://json-schema.org/draft-07/schema#",
+        }
+    }
+
+    fn draft(self) -> Draft {
+        match self {
+            Self::Draft202012 => Draft::Draft202012,
+            Self::Draft7 => Draft::Draft7,
+        }
+    }
 }
 
 /// How a schema is compiled.
@@ -86,6 +126,12 @@ pub enum Unusable {
     /// A keyword has a value of the wrong kind.
     #[error("the keyword at `{0}` has a value of the wrong kind")]
     Keyword(String),
+    /// References lead back to where they began, at the same place of the JSON.
+    #[error("the subschema at `{0}` refers to itself for the same value")]
+    Circular(String),
+    /// Too many subschemas apply to one place, or too deep within each other.
+    #[error("the subschema at `{0}` applies too many others to one value")]
+    TooIntricate(String),
 }
 
 /// Where JSON does not fit its schema: at most [`FAULTS_MAX`] places, never a value.
@@ -143,10 +189,18 @@ pub enum Invalid {
     Undecided,
 }
 
+/// The keyword of a [`Fault`] at an integer that fits 64 bits neither signed nor unsigned. Servers
+/// disagree about its value, so that nobody could say what was checked.
+pub const NUMBER: &str = "number";
+
 /// A compiled schema.
 #[derive(Debug)]
 pub struct Validator {
-    schema: Schema,
+    plain: jsonschema::Validator,
+    closed: Option<jsonschema::Validator>,
+    cost: Cost,
+    /// The properties of the root that may be left out.
+    optional: Vec<String>,
 }
 
 impl Validator {
@@ -155,38 +209,219 @@ impl Validator {
         if schema.len() > SCHEMA_BYTES_MAX {
             return Err(Unusable::TooLarge);
         }
-        let value = Value::parse(schema, SCHEMA_DEPTH_MAX).ok_or(Unusable::Json)?;
+        let limits = Limits {
+            depth_max: SCHEMA_DEPTH_MAX,
+            ..Limits::default()
+        };
+        scan(schema, &limits).map_err(|_fault| Unusable::Json)?;
+        let document: Value = serde_json::from_slice(schema).map_err(|_error| Unusable::Json)?;
+        let dialect = match document.get("$schema") {
+            None => options.dialect,
+            Some(name) => name
+                .as_str()
+                .and_then(Dialect::named)
+                .ok_or(Unusable::Dialect)?,
+        };
+        let graph = graph::read(&document, dialect)?;
+        let document = close::plain(&document, dialect, &graph);
+        let closed = options
+            .closed
+            .then(|| close::closed(&document, dialect, &graph));
+        let cost = Cost::of(graph, options.closed)?;
+        let plain = build(&document, dialect, options.formats)?;
+        let closed = closed
+            .map(|closed| build(&closed, Dialect::Draft202012, options.formats))
+            .transpose()?;
         Ok(Self {
-            schema: compile::compile(&value, options)?,
+            plain,
+            closed,
+            cost,
+            optional: optional(&document),
         })
     }
 
     /// Checks JSON against the schema. Returns for any input, in time bounded by its size.
     pub fn validate(&self, json: &[u8]) -> Result<(), Invalid> {
-        let value = Value::parse(json, INSTANCE_DEPTH_MAX).ok_or(Invalid::Json)?;
-        evaluate::evaluate(&self.schema, &value, json.len())
+        let measure = measure::measure(json);
+        if measure.depth > INSTANCE_DEPTH_MAX {
+            return Err(Invalid::Json);
+        }
+        let value: Value = serde_json::from_slice(json).map_err(|_error| Invalid::Json)?;
+        if measure.rounds {
+            let pointers = measure::rounded(json, FAULTS_MAX).into_iter();
+            let faults = pointers.map(|pointer| Fault {
+                pointer,
+                keyword: NUMBER,
+            });
+            return Err(Invalid::Faults(Faults::of(faults)));
+        }
+        let steps = self.cost.steps(&value, &measure);
+        let steps = steps.ok_or(Invalid::Undecided)?;
+        if !self.plain.is_valid(&value) {
+            return Err(told::invalid(&errors_of(&self.plain, &value, steps)));
+        }
+        // INVARIANT: closing can only refuse, for the schema itself has accepted.
+        match &self.closed {
+            Some(closed) if !closed.is_valid(&value) => {
+                Err(told::undeclared(&errors_of(closed, &value, steps)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Checks arguments like [`validate`](Self::validate), and gives them as they are to be sent. A
+    /// member of theirs that is null, and that the schema declares, does not require and does not allow
+    /// to be null, is the same as none, and taken out: `docs/decisions/null-arguments.md`.
+    pub fn validate_arguments<'a>(&self, json: &'a [u8]) -> Result<Cow<'a, [u8]>, Invalid> {
+        let invalid = match self.validate(json) {
+            Ok(()) => return Ok(Cow::Borrowed(json)),
+            Err(invalid @ (Invalid::Json | Invalid::Undecided)) => return Err(invalid),
+            Err(invalid @ Invalid::Faults(_)) => invalid,
+        };
+        let Some(mut arguments) = Object::parse(json) else {
+            return Err(invalid);
+        };
+        let is_none = |name: &&String| arguments.get(name).is_some_and(portcullis_mcp::is_null);
+        let nulls: Vec<&String> = self.optional.iter().filter(is_none).collect();
+        for name in nulls {
+            if !self.allows_null(name) {
+                arguments.remove(name);
+            }
+        }
+        let without = arguments.to_vec();
+        match self.validate(&without) {
+            Ok(()) => Ok(Cow::Owned(without)),
+            Err(_still) => Err(invalid),
+        }
+    }
+
+    /// Whether null is allowed for a property of the root, as far as that property's own schemas say:
+    /// an object of it alone has no fault there.
+    fn allows_null(&self, name: &str) -> bool {
+        let mut json = vec![b'{'];
+        json.extend(quote(name));
+        json.extend(b":null}");
+        let Ok(value) = serde_json::from_slice::<Value>(&json) else {
+            return true;
+        };
+        let pointer = format!("/{}", graph::escaped(name));
+        !self
+            .plain
+            .iter_errors(&value)
+            .any(|error| error.instance_path().as_str() == pointer)
     }
 }
 
-/// Checks the arguments of a tool call; other methods have no schema.
-pub(crate) fn check(request: &Request, params: &Object<'_>) -> Result<(), Denial> {
+/// The errors of an evaluation that failed; none when there would be too many to hold.
+fn errors_of<'v>(
+    validator: &'v jsonschema::Validator,
+    value: &'v Value,
+    steps: u64,
+) -> Vec<ValidationError<'v>> {
+    if steps <= TOLD_STEPS_MAX {
+        return validator.iter_errors(value).collect();
+    }
+    Vec::new()
+}
+
+/// Compiles a document that the graph has passed.
+fn build(
+    document: &Value,
+    dialect: Dialect,
+    formats: bool,
+) -> Result<jsonschema::Validator, Unusable> {
+    let options = || {
+        jsonschema::options()
+            .with_draft(dialect.draft())
+            .should_validate_formats(formats)
+            .should_ignore_unknown_formats(true)
+            .offline()
+    };
+    let linear = PatternOptions::regex()
+        .size_limit(COMPILED_PATTERN_BYTES_MAX)
+        .dfa_size_limit(COMPILED_PATTERN_BYTES_MAX);
+    match options().with_pattern_options(linear).build(document) {
+        Ok(validator) => return Ok(validator),
+        Err(error) if !has_backtracking(&error) => return Err(unusable(&error)),
+        Err(_) => {}
+    }
+    let backtracking = PatternOptions::fancy_regex()
+        .backtrack_limit(BACKTRACKS_MAX)
+        .size_limit(COMPILED_PATTERN_BYTES_MAX)
+        .dfa_size_limit(COMPILED_PATTERN_BYTES_MAX);
+    options()
+        .with_pattern_options(backtracking)
+        .build(document)
+        .map_err(|error| unusable(&error))
+}
+
+/// Whether the error is a pattern that a backtracking engine may know.
+fn has_backtracking(error: &ValidationError<'_>) -> bool {
+    let pattern = error.instance().as_str();
+    is_pattern(error) && pattern.is_some_and(graph::needs_backtracking)
+}
+
+fn is_pattern(error: &ValidationError<'_>) -> bool {
+    matches!(error.kind(), ValidationErrorKind::Format { format } if format == "regex")
+}
+
+fn unusable(error: &ValidationError<'_>) -> Unusable {
+    // What a keyword's own compilation refuses has its place in the schema path, what the meta-schema
+    // refuses in the instance path.
+    let place = match error.instance_path().as_str() {
+        "" => error.schema_path().as_str(),
+        place => place,
+    };
+    let place = told(place);
+    match error.kind() {
+        ValidationErrorKind::Referencing(_) => Unusable::Reference(place),
+        _ if is_pattern(error) => Unusable::Pattern(place),
+        _ => Unusable::Keyword(place),
+    }
+}
+
+/// The properties that the root itself declares and does not require.
+fn optional(document: &Value) -> Vec<String> {
+    let properties = document.get("properties").and_then(Value::as_object);
+    let required = document.get("required").and_then(Value::as_array);
+    let is_required =
+        |name: &str| required.is_some_and(|required| required.iter().any(|it| it == name));
+    properties
+        .into_iter()
+        .flat_map(serde_json::Map::keys)
+        .filter(|name| !is_required(name))
+        .cloned()
+        .collect()
+}
+
+/// Checks the arguments of a tool call; other methods have no schema. Gives the params as they are to
+/// be sent, when they must differ.
+pub(crate) fn check(request: &Request, params: &Object<'_>) -> Result<Option<Bytes>, Denial> {
     if &*request.method != method::TOOLS_CALL {
-        return Ok(());
+        return Ok(None);
     }
     let tool = request.tool.as_ref().ok_or(Denial::UnknownTool)?;
     let validator = tool
         .input()
         .map_err(|unusable| Denial::UnusableTool(unusable.clone()))?;
     let arguments = params.get("arguments").unwrap_or(b"{}");
-    validator
-        .validate(arguments)
+    let sent = validator
+        .validate_arguments(arguments)
         .map_err(|invalid| match invalid {
             Invalid::Json => Denial::MalformedParams {
                 member: "arguments",
             },
             Invalid::Faults(faults) => Denial::InvalidArguments(faults),
             Invalid::Undecided => Denial::UndecidedArguments,
-        })
+        })?;
+    match sent {
+        Cow::Borrowed(_) => Ok(None),
+        Cow::Owned(sent) => {
+            let mut params = params.clone();
+            params.set("arguments", sent);
+            Ok(Some(params.to_vec().into()))
+        }
+    }
 }
 
 /// Checks `structuredContent` of a complete tool result, when the tool has an output schema.

@@ -12,5 +12,7 @@ mod task;
 pub(crate) use ask::{Asked, Asks, Permitted, undeclared};
 pub(crate) use park::{Open, Parked, answers, digest_of, input_requests, take};
 pub(crate) use rounds::{ROUNDS_MAX, answer_round, input_required};
-pub(crate) use shape::{complete, gateway_info, offers, shape_entry, shape_error, shape_result};
+pub(crate) use shape::{
+    complete, gateway_info, offers, remove_meta, shape_entry, shape_error, shape_result,
+};
 pub(crate) use task::TaskOwners;

@@ -251,6 +251,8 @@ pub(crate) struct Running {
     began: Instant,
     /// What the server has asked and the client has not answered.
     pub(crate) open: Vec<Open>,
+    /// The capability that the server asked for and the client has not declared.
+    lacking: Option<&'static str>,
     rounds: usize,
     progress: Option<Vec<u8>>,
 }
@@ -338,6 +340,7 @@ impl Running {
             ticket,
             began,
             open,
+            lacking: None,
             rounds: 0,
             progress,
         })
@@ -422,6 +425,7 @@ impl Running {
                             gather_until = Some(tokio::time::Instant::now() + GATHER);
                         }
                         Err(error) => {
+                            self.lacking = self.lacking.or_else(|| asked.lacking(&ask.method));
                             let refused = Outcome::Error(error);
                             if let Err(error) = self.exchange.answer(&ask, &refused).await {
                                 return Step::Done(Err(error));
@@ -446,6 +450,7 @@ impl Running {
             request,
             ticket,
             began,
+            lacking,
             rounds,
             ..
         } = self;
@@ -465,6 +470,10 @@ impl Running {
                     error_code: Some(error.code),
                     ..ended(End::RpcError)
                 });
+                if let Some(capability) = lacking {
+                    // The call could not go on without it.
+                    return Err(Refusal::missing_capability(capability));
+                }
                 if let Some(asks_for) = url_elicitation(caller, &link, &error).await {
                     return Ok(Concluded::Result(asks_for));
                 }

@@ -98,6 +98,18 @@ impl Links {
         slot
     }
 
+    /// Puts a link where it belongs, unless there is another already.
+    fn settle(&self, key: &Key, slot: &LinkSlot, now: Instant) {
+        let held = || Held {
+            slot: Arc::clone(slot),
+            used: now,
+        };
+        self.by_key
+            .lock()
+            .entry(key.clone())
+            .or_insert_with(held);
+    }
+
     fn forget(&self, key: &Key, slot: &LinkSlot) {
         let mut by_key = self.by_key.lock();
         if by_key
@@ -141,6 +153,16 @@ enum Place<'a> {
     Shared(Key),
 }
 
+impl PartialEq for Place<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Session(own), Self::Session(other)) => Arc::ptr_eq(own, other),
+            (Self::Shared(own), Self::Shared(other)) => own == other,
+            _ => false,
+        }
+    }
+}
+
 impl Place<'_> {
     fn of<'a>(caller: &'a Caller, server: &Server) -> Place<'a> {
         let era = server.hello().map(|hello| hello.era);
@@ -170,8 +192,9 @@ impl Link {
         caller: &Caller,
         server: &Arc<Server>,
     ) -> Result<Arc<Self>, UpstreamError> {
-        let place = Place::of(caller, server);
+        let mut place = Place::of(caller, server);
         let now = Instant::now();
+        let mut is_settled = false;
         loop {
             let slot = match &place {
                 Place::Session(session) => session.link_slot(&server.name),
@@ -180,13 +203,23 @@ impl Link {
             let link = slot
                 .get_or_try_init(|| Self::connect(caller, server, &place))
                 .await?;
-            if !link.connection.is_closed() && Arc::ptr_eq(&link.server, server) {
+            let is_usable = !link.connection.is_closed() && Arc::ptr_eq(&link.server, server);
+            // By now the server's era is known, and with it who may share the link.
+            let settled = Place::of(caller, server);
+            if is_usable && (is_settled || settled == place) {
                 return Ok(Arc::clone(link));
+            }
+            if let (true, Place::Shared(key), Owner::Shared(_)) = (is_usable, &settled, &link.owner)
+            {
+                caller.runtime.shared.links.settle(key, &slot, now);
             }
             match &place {
                 Place::Session(session) => session.forget_link(&server.name, &slot),
                 Place::Shared(key) => caller.runtime.shared.links.forget(key, &slot),
             }
+            // Once is enough, even for a server that says something else each time.
+            is_settled = settled != place;
+            place = settled;
         }
     }
 
@@ -202,8 +235,11 @@ impl Link {
             .await?;
         server.connected(&connection);
         let owner = match place {
-            Place::Session(session) => Owner::Session(Arc::downgrade(session)),
-            Place::Shared(_) => Owner::Shared(broadcast::Sender::new(CHANGES)),
+            // A server of the modern era turns out to need no link of the session's own.
+            Place::Session(session) if connection.hello().era == Era::Legacy => {
+                Owner::Session(Arc::downgrade(session))
+            }
+            _ => Owner::Shared(broadcast::Sender::new(CHANGES)),
         };
         let link = Arc::new(Self {
             server: Arc::clone(server),

@@ -12,6 +12,7 @@ use portcullis_mcp::{
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::AbortHandle;
 
+use crate::bridge;
 use crate::caller::Caller;
 use crate::dispatch::{self, TASKS_EXTENSION};
 use crate::federation;
@@ -601,16 +602,7 @@ fn watch(
 /// Parameters without the tag that only modern clients know.
 fn untagged(params: &[u8]) -> Vec<u8> {
     let mut object = Object::parse(params).unwrap_or_default();
-    let held = object.get("_meta").map(<[u8]>::to_vec);
-    if let Some(mut tag) = held.as_deref().and_then(Object::parse) {
-        tag.remove(meta::SUBSCRIPTION_ID);
-        if tag.is_empty() {
-            object.remove("_meta");
-        } else {
-            let tag = tag.to_vec();
-            object.set("_meta", tag);
-        }
-    }
+    bridge::remove_meta(&mut object, meta::SUBSCRIPTION_ID);
     object.to_vec()
 }
 

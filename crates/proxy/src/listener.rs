@@ -149,6 +149,8 @@ impl Gateway {
             }
         }
         janitor.abort();
+        // Who comes now is refused by the system, rather than kept waiting and cut off.
+        drop(self.listener);
         drop(stopped);
         drain(&self.runtime.load_full(), &stop).await
     }
@@ -246,8 +248,11 @@ impl Connection {
         tokio::pin!(connection);
         // Which version of HTTP it is shows only in the first bytes, for which nothing else waits.
         let silent = async {
-            if tokio::time::timeout(head_timeout, begun.cancelled()).await.is_ok() {
-                std::future::pending().await
+            if tokio::time::timeout(head_timeout, begun.cancelled())
+                .await
+                .is_ok()
+            {
+                std::future::pending::<()>().await;
             }
         };
         let stopped = async { drop(self.stopped.wait_for(|stopped| *stopped).await) };

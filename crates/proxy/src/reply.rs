@@ -11,6 +11,7 @@ use portcullis_mcp::{
 };
 use portcullis_pipeline::{Denial, RequestId, Timestamp};
 
+use crate::bridge::gateway_info;
 use crate::caller::Caller;
 use crate::upstream::UpstreamError;
 
@@ -415,6 +416,7 @@ fn tool_error(era: Era, denial: &Denial, request_id: RequestId) -> Bytes {
     let mut result = Object::new();
     if era == Era::Modern {
         result.set("resultType", b"\"complete\"".as_slice());
+        meta.set(portcullis_mcp::meta::SERVER_INFO, gateway_info());
     }
     result.set("content", content);
     result.set("isError", b"true".as_slice());

@@ -1,6 +1,6 @@
 //! The least that is an MCP client over HTTP, of the modern era: one connection a request.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -27,6 +27,11 @@ impl Answer {
 
 /// Calls the sample server's tool with `how`, by the endpoint `/servers/SERVER/mcp`.
 pub(crate) fn call(address: &str, server: &str, how: &str) -> Answer {
+    try_call(address, server, how).unwrap()
+}
+
+/// The same, where the gateway may end before it has answered.
+pub(crate) fn try_call(address: &str, server: &str, how: &str) -> io::Result<Answer> {
     let body = json!({
         "jsonrpc": "2.0",
         "id": 1,
@@ -42,7 +47,7 @@ pub(crate) fn call(address: &str, server: &str, how: &str) -> Answer {
         },
     })
     .to_string();
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = TcpStream::connect(address)?;
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
         .unwrap();
@@ -57,16 +62,17 @@ pub(crate) fn call(address: &str, server: &str, how: &str) -> Answer {
          Mcp-Method: tools/call\r\n\
          Mcp-Name: look\r\n\
          Content-Length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
+    )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer {
+    Ok(Answer {
         status,
         body: message(head, body),
-    }
+    })
 }
 
 /// The answer in `body`: alone, or the last of an event stream, which it becomes when it takes long.

@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::client::call;
+use crate::client::{call, try_call};
 use crate::gateway::{Gateway, place};
 use crate::place::Place;
 
@@ -58,7 +58,7 @@ fn a_second_signal_ends_it_at_once() {
     let place = place("limits.shutdown_timeout = \"1h\"", &["a"]);
     let gateway = Gateway::start(&place, &[]);
     let address = gateway.address().to_owned();
-    let waiting = thread::spawn(move || std::panic::catch_unwind(|| call(&address, "a", "wait")));
+    let waiting = thread::spawn(move || try_call(&address, "a", "wait"));
     assert_eq!(
         std::fs::read_to_string(place.path().join("begun")).unwrap(),
         "begun\n"
@@ -67,7 +67,10 @@ fn a_second_signal_ends_it_at_once() {
     gateway.says("ending after the requests in progress");
     gateway.signal("TERM");
     assert_eq!(gateway.ended().code, Some(3));
-    waiting.join().unwrap().unwrap_err();
+    // Cut off before its head, or in the middle of the event stream that it had become.
+    if let Ok(answer) = waiting.join().unwrap() {
+        assert!(answer.body.is_null(), "{answer:?}");
+    }
 }
 
 #[test]

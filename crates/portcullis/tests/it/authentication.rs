@@ -113,7 +113,11 @@ async fn a_token_elsewhere_is_no_token() {
     assert_eq!(gateway.peer(&path).echo(&[]).await.status, 401);
     let stranger = gateway.peer("/servers/one/mcp");
     let cookie = format!("access_token={ALICE}");
-    for header in [("cookie", &*cookie), ("x-api-key", ALICE), ("proxy-authorization", &format!("Bearer {ALICE}"))] {
+    for header in [
+        ("cookie", &*cookie),
+        ("x-api-key", ALICE),
+        ("proxy-authorization", &format!("Bearer {ALICE}")),
+    ] {
         assert_eq!(stranger.echo(&[header]).await.status, 401);
     }
     assert_eq!(recorder.seen().len(), 0);

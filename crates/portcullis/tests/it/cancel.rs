@@ -17,7 +17,7 @@ fn work() -> Value {
 }
 
 /// Waits until the server has been told that nobody wants the answer to `call`.
-async fn cancelled(server: &mut Scripted, call: &Call, era: &str) {
+pub(crate) async fn cancelled(server: &mut Scripted, call: &Call, era: &str) {
     if era == "modern" {
         call.abandoned().await;
     } else {
@@ -126,7 +126,8 @@ async fn a_legacy_client_cancels_by_saying_so() {
         let (answer, call) = tokio::join!(session.post(&request), async {
             let call = server.call().await;
             let params = json!({ "requestId": 2, "reason": "enough" });
-            let note = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+            let note =
+                json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
             assert_eq!(session.post(&note).await.status, 202);
             call
         });

@@ -42,7 +42,10 @@ async fn no_server_sees_a_clients_credential() {
     for request in seen {
         for (name, value) in &request.headers {
             let value = String::from_utf8_lossy(value.as_bytes());
-            assert!(!value.contains("canary"), "{name}: {value} reached a server");
+            assert!(
+                !value.contains("canary"),
+                "{name}: {value} reached a server"
+            );
         }
         assert!(!String::from_utf8_lossy(&request.body).contains("canary"));
         assert_eq!(request.header("cookie").len(), 0);
@@ -55,7 +58,10 @@ async fn no_server_sees_a_clients_credential() {
             several => panic!("{several:?}"),
         }
     }
-    assert!(with_own >= 3, "the server's own credential was sent {with_own} times");
+    assert!(
+        with_own >= 3,
+        "the server's own credential was sent {with_own} times"
+    );
 }
 
 #[tokio::test]
@@ -67,14 +73,30 @@ async fn a_token_is_in_no_answer_no_log_and_no_file() {
     let peer = gateway.of(ALICE);
     // In every way that an answer can be made: served, denied, refused at each step.
     answers.push(peer.echo(&[]).await);
-    answers.push(peer.request(2, "tools/call", json!({ "name": "echo", "arguments": {} })).await);
-    answers.push(peer.request(3, "tools/call", json!({ "name": "nosuch", "arguments": {} })).await);
+    answers.push(
+        peer.request(2, "tools/call", json!({ "name": "echo", "arguments": {} }))
+            .await,
+    );
+    answers.push(
+        peer.request(
+            3,
+            "tools/call",
+            json!({ "name": "nosuch", "arguments": {} }),
+        )
+        .await,
+    );
     answers.push(peer.request(4, "no/such", json!({})).await);
     answers.push(peer.echo(&[("origin", "http://evil.example")]).await);
     answers.push(peer.echo(&[("mcp-name", "work")]).await);
     answers.push(peer.post_bytes(&[], "{").await);
     answers.push(peer.send(http::Method::GET, &[], "").await);
-    answers.push(gateway.peer("/servers/nosuch/mcp").with(ALICE).echo(&[]).await);
+    answers.push(
+        gateway
+            .peer("/servers/nosuch/mcp")
+            .with(ALICE)
+            .echo(&[])
+            .await,
+    );
     answers.push(gateway.of(&format!("{ALICE}-wrong")).echo(&[]).await);
     let session = peer.open().await;
     answers.push(session.post(&legacy(1, "tools/list", &json!({}))).await);
@@ -85,11 +107,16 @@ async fn a_token_is_in_no_answer_no_log_and_no_file() {
         assert!(!String::from_utf8_lossy(&body).contains("canary"));
     }
     let mut gateway = gateway;
-    gateway.reload(|text| text + "# changed\n[servers.more]\nurl = \"http://127.0.0.1:1/\"\n").await;
+    gateway
+        .reload(|text| text + "# changed\n[servers.more]\nurl = \"http://127.0.0.1:1/\"\n")
+        .await;
     let output = gateway.harness.output();
     assert!(output.contains("denied"), "{output}");
     assert!(!output.contains("canary"), "a token was logged");
     let files = gateway.files();
     assert!(files.len() > 4096, "the record is among the files");
-    assert!(!String::from_utf8_lossy(&files).contains("canary"), "a token was stored");
+    assert!(
+        !String::from_utf8_lossy(&files).contains("canary"),
+        "a token was stored"
+    );
 }

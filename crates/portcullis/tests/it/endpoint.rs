@@ -50,14 +50,24 @@ async fn verbs_other_than_three_are_not_allowed() {
     let gateway = gateway(&recorder).await;
     let peer = gateway.of(ALICE);
     let strange = Method::from_bytes(b"PURGE").unwrap();
-    for method in [Method::PUT, Method::PATCH, Method::OPTIONS, Method::HEAD, Method::TRACE, strange] {
+    for method in [
+        Method::PUT,
+        Method::PATCH,
+        Method::OPTIONS,
+        Method::HEAD,
+        Method::TRACE,
+        strange,
+    ] {
         let answer = peer.send(method.clone(), &[], "").await;
         assert_eq!(answer.status, 405, "{method}");
         assert_eq!(answer.header("allow"), Some("POST, GET, DELETE"));
     }
     // The modern era has one verb alone.
     for method in [Method::GET, Method::DELETE] {
-        let modern = [("mcp-protocol-version", "2026-07-28"), ("accept", "text/event-stream")];
+        let modern = [
+            ("mcp-protocol-version", "2026-07-28"),
+            ("accept", "text/event-stream"),
+        ];
         assert_eq!(peer.send(method, &modern, "").await.status, 405);
     }
 }
@@ -73,7 +83,11 @@ async fn media_types_are_looked_at() {
         (Some("application/json"), Some(both), 200),
         (Some("Application/JSON; charset=utf-8"), Some(both), 200),
         (Some("application/json"), Some("*/*"), 200),
-        (Some("application/json"), Some("text/event-stream;q=0.5,application/*"), 200),
+        (
+            Some("application/json"),
+            Some("text/event-stream;q=0.5,application/*"),
+            200,
+        ),
         (Some("application/json"), None, 200),
         (Some("application/json"), Some("application/json"), 406),
         (Some("application/json"), Some("text/event-stream"), 406),
@@ -83,7 +97,11 @@ async fn media_types_are_looked_at() {
         (Some("text/plain"), Some(both), 415),
         (Some("application/x-www-form-urlencoded"), Some(both), 415),
         (Some("application/jsonp"), Some(both), 415),
-        (Some("multipart/form-data; boundary=application/json"), Some(both), 415),
+        (
+            Some("multipart/form-data; boundary=application/json"),
+            Some(both),
+            415,
+        ),
     ];
     for (kind, accept, expected) in cases {
         let mut headers = MODERN.to_vec();
@@ -93,7 +111,10 @@ async fn media_types_are_looked_at() {
         assert_eq!(answer.status, expected, "{kind:?} {accept:?}");
     }
     let session = peer.open().await;
-    let headers = [("mcp-session-id", session.id.as_str()), ("accept", "application/json")];
+    let headers = [
+        ("mcp-session-id", session.id.as_str()),
+        ("accept", "application/json"),
+    ];
     assert_eq!(peer.send(Method::GET, &headers, "").await.status, 406);
 }
 
@@ -118,7 +139,13 @@ async fn a_notification_is_taken_and_not_answered() {
         assert_eq!(answer.bytes().await.unwrap(), b"", "{method}");
         let mut note = note;
         note["params"]["_meta"] = crate::support::declaring(&json!({}));
-        for headers in [&MODERN[..1], &[("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)]] {
+        for headers in [
+            &MODERN[..1],
+            &[
+                ("mcp-protocol-version", "2026-07-28"),
+                ("mcp-method", method),
+            ],
+        ] {
             let answer = peer.post(headers, &note).await;
             assert_eq!(answer.status, 202, "{method}");
             assert_eq!(answer.bytes().await.unwrap(), b"", "{method}");
@@ -157,7 +184,14 @@ async fn a_removed_or_unknown_method_is_not_found() {
     let recorder = Recorder::start().await.unwrap();
     let gateway = gateway(&recorder).await;
     let peer = gateway.of(BOB);
-    for method in ["ping", "logging/setLevel", "resources/subscribe", "initialize", "tools/destroy", "TOOLS/LIST"] {
+    for method in [
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "initialize",
+        "tools/destroy",
+        "TOOLS/LIST",
+    ] {
         let answer = peer.request(9, method, json!({})).await;
         assert_eq!(answer.status, 404, "{method}");
         let message = answer.message().await.unwrap();

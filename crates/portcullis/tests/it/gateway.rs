@@ -406,6 +406,19 @@ impl Session {
         assert_eq!(self.post(&message).await.status.as_u16(), 202);
     }
 
+    /// Takes a stream up again after the event `last`.
+    pub(crate) async fn resume(&self, last: &str) -> Answer {
+        let headers = [
+            ("mcp-session-id", self.id.as_str()),
+            ("mcp-protocol-version", self.version.as_str()),
+            ("accept", "text/event-stream"),
+            ("last-event-id", last),
+        ];
+        let answer = self.client.send(http::Method::GET, &headers, "").await.unwrap();
+        assert_eq!(answer.status.as_u16(), 200);
+        answer
+    }
+
     /// The session's own stream.
     pub(crate) async fn stream(&self) -> Answer {
         let headers = [

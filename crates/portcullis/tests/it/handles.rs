@@ -54,7 +54,11 @@ async fn a_cursor_is_good_for_its_principal_and_its_list() {
         let setup = Setup::new().clients().url("one", &server.url(), era);
         let gateway = setup.url("two", &server.url(), era).start().await;
         let alice = gateway.of(ALICE);
-        let page = listed(&alice, "tools/list", None).await.message().await.unwrap();
+        let page = listed(&alice, "tools/list", None)
+            .await
+            .message()
+            .await
+            .unwrap();
         assert_eq!(page["result"]["tools"][0]["name"], "echo");
         let cursor = page["result"]["nextCursor"].as_str().unwrap().to_owned();
         assert!(!cursor.contains("page-two"));
@@ -68,8 +72,18 @@ async fn a_cursor_is_good_for_its_principal_and_its_list() {
         let others = [
             listed(&gateway.of(BOB), "tools/list", Some(&cursor)).await,
             listed(&alice, "prompts/list", Some(&cursor)).await,
-            listed(&gateway.peer("/servers/two/mcp").with(ALICE), "tools/list", Some(&cursor)).await,
-            listed(&gateway.peer("/mcp").with(ALICE), "tools/list", Some(&cursor)).await,
+            listed(
+                &gateway.peer("/servers/two/mcp").with(ALICE),
+                "tools/list",
+                Some(&cursor),
+            )
+            .await,
+            listed(
+                &gateway.peer("/mcp").with(ALICE),
+                "tools/list",
+                Some(&cursor),
+            )
+            .await,
         ];
         for other in others {
             assert_eq!(refusal(other).await, expected);
@@ -104,7 +118,9 @@ async fn misused(
 ) -> (Value, Result<Value, Value>) {
     let (alice, bob) = (gateway.of(ALICE), gateway.of(BOB));
     let none = json!({});
-    let first = alice.request(1, "tools/call", round(tool, &none, None, &none)).await;
+    let first = alice
+        .request(1, "tools/call", round(tool, &none, None, &none))
+        .await;
     let first = first.message().await.unwrap();
     let result = &first["result"];
     assert_eq!(result["resultType"], "input_required", "{first}");
@@ -112,7 +128,12 @@ async fn misused(
     let asked = result["inputRequests"].as_object().unwrap();
     let responses: Value = asked
         .keys()
-        .map(|key| (key.clone(), json!({ "action": "accept", "content": content })))
+        .map(|key| {
+            (
+                key.clone(),
+                json!({ "action": "accept", "content": content }),
+            )
+        })
         .collect::<serde_json::Map<_, _>>()
         .into();
 
@@ -131,7 +152,9 @@ async fn misused(
     let done = alice.request(5, "tools/call", right.clone()).await;
     let done = done.message().await.unwrap();
     // What was handed out for one request is good for no other.
-    let state = alice.request(6, "tools/call", round(tool, &none, None, &none)).await;
+    let state = alice
+        .request(6, "tools/call", round(tool, &none, None, &none))
+        .await;
     let state = state.message().await.unwrap()["result"]["requestState"].clone();
     let state = state.as_str().unwrap();
     for (tool, arguments) in [(other, json!({})), (tool, json!({ "x": 1 }))] {
@@ -139,9 +162,18 @@ async fn misused(
         let answer = alice.request(7, "tools/call", params).await;
         assert_eq!(refusal(answer).await, expected);
     }
-    let again = alice.request(8, "tools/call", right).await.message().await.unwrap();
+    let again = alice
+        .request(8, "tools/call", right)
+        .await
+        .message()
+        .await
+        .unwrap();
     let again = match again.get("error") {
-        Some(_) => Err(json!([200, again["error"]["code"], again["error"]["message"]])),
+        Some(_) => Err(json!([
+            200,
+            again["error"]["code"],
+            again["error"]["message"]
+        ])),
         None => Ok(again),
     };
     assert!(again.as_ref().is_ok() || again.as_ref() == Err(&expected));
@@ -191,7 +223,10 @@ async fn a_task_is_its_principals_alone() {
             stolen["inputResponses"] = json!({});
         }
         let expected = refusal(bob.request(2, method, unknown).await).await;
-        assert_eq!(refusal(bob.request(3, method, stolen).await).await, expected);
+        assert_eq!(
+            refusal(bob.request(3, method, stolen).await).await,
+            expected
+        );
     }
     let answer = alice.request(4, "tasks/get", of(task)).await;
     let message = answer.message().await.unwrap();

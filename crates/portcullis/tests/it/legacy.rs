@@ -52,8 +52,20 @@ async fn a_session_is_begun_and_named() {
         (&[("mcp-session-id", "")], 404),
         (&[("mcp-session-id", "nosuch")], 404),
         (&[("mcp-session-id", id), ("mcp-session-id", id)], 400),
-        (&[("mcp-session-id", id), ("mcp-protocol-version", "1900-01-01")], 400),
-        (&[("mcp-session-id", id), ("mcp-protocol-version", "2026-07-28")], 400),
+        (
+            &[
+                ("mcp-session-id", id),
+                ("mcp-protocol-version", "1900-01-01"),
+            ],
+            400,
+        ),
+        (
+            &[
+                ("mcp-session-id", id),
+                ("mcp-protocol-version", "2026-07-28"),
+            ],
+            400,
+        ),
         (
             &[
                 ("mcp-session-id", id),
@@ -63,9 +75,19 @@ async fn a_session_is_begun_and_named() {
             400,
         ),
         (&[("mcp-session-id", id)], 200),
-        (&[("mcp-session-id", id), ("mcp-protocol-version", "2025-11-25")], 200),
+        (
+            &[
+                ("mcp-session-id", id),
+                ("mcp-protocol-version", "2025-11-25"),
+            ],
+            200,
+        ),
     ] {
-        assert_eq!(peer.post(headers, &call).await.status, expected, "{headers:?}");
+        assert_eq!(
+            peer.post(headers, &call).await.status,
+            expected,
+            "{headers:?}"
+        );
     }
     for (member, value) in [
         ("protocolVersion", json!(1)),
@@ -125,12 +147,21 @@ async fn the_sessions_stream_carries_what_belongs_to_no_request() {
     let answer = session.post(&legacy(2, "tools/call", &call)).await;
     assert_eq!(answer.status, 200);
     let next = resumed.event().await.unwrap().unwrap();
-    assert!(next.data.contains("notifications/prompts/list_changed"), "{next:?}");
+    assert!(
+        next.data.contains("notifications/prompts/list_changed"),
+        "{next:?}"
+    );
     // The reader that was replaced has got nothing of it.
     while let Some(event) = stream.event().await.unwrap() {
         assert!(!event.data.contains("prompts"), "{event:?}");
     }
-    for (last, expected) in [("9-1", 404), ("nonsense", 400), ("", 400), ("0", 400), ("-1", 400)] {
+    for (last, expected) in [
+        ("9-1", 404),
+        ("nonsense", 400),
+        ("", 400),
+        ("0", 400),
+        ("-1", 400),
+    ] {
         assert_eq!(session.get(Some(last)).await.status, expected, "{last:?}");
     }
 }

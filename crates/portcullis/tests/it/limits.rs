@@ -11,6 +11,7 @@ use tokio::{
     time::timeout,
 };
 
+use crate::cancel::cancelled;
 use crate::support::{
     ALICE, BOB, BOUND, Gateway, MEDIA, Scripted, Setup, echo, initialize, legacy, text,
 };
@@ -60,12 +61,18 @@ async fn a_body_has_a_size() {
     assert_eq!(peer.post_bytes(&headers, body(2048)).await.status, 200);
     assert_eq!(peer.post_bytes(&headers, body(2049)).await.status, 413);
     // What is announced too large is not waited for.
-    let announced = format!("{}Content-Length: 99999999\r\nConnection: close\r\n\r\n", head(&gateway));
+    let announced = format!(
+        "{}Content-Length: 99999999\r\nConnection: close\r\n\r\n",
+        head(&gateway)
+    );
     let answer = until_closed(&gateway, announced.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     // What is not announced is counted.
     let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
-    let chunked = format!("{}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n", head(&gateway));
+    let chunked = format!(
+        "{}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        head(&gateway)
+    );
     let answer = until_closed(&gateway, (chunked + &chunk.repeat(3)).as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     assert_eq!(recorder.seen_of("tools/call").len(), 1);
@@ -80,7 +87,10 @@ async fn a_head_has_a_size() {
     for head in [long, many] {
         let request = format!("{head}Content-Length: 0\r\nConnection: close\r\n\r\n");
         let answer = until_closed(&gateway, request.as_bytes()).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+            "{answer}"
+        );
     }
     assert_eq!(gateway.of(ALICE).echo(&[]).await.status, 200);
 }
@@ -90,7 +100,14 @@ async fn a_head_has_a_time() {
     let recorder = Recorder::start().await.unwrap();
     let gateway = gateway(&recorder, "head_timeout = \"200ms\"").await;
     let half = head(&gateway);
-    for bytes in ["", "P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "POST / HTTP/1.1\r\n", &half] {
+    for bytes in [
+        "",
+        "P",
+        "PRI * HTTP/2.0\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "POST / HTTP/1.1\r\n",
+        &half,
+    ] {
         let answer = until_closed(&gateway, bytes.as_bytes()).await;
         assert!(!answer.contains(" 200 "), "{bytes:?}: {answer}");
     }
@@ -100,9 +117,17 @@ async fn a_head_has_a_time() {
 #[tokio::test]
 async fn a_kept_connection_has_a_time() {
     let recorder = Recorder::start().await.unwrap();
-    let gateway = gateway(&recorder, "head_timeout = \"200ms\"\nidle_timeout = \"200ms\"").await;
+    let gateway = gateway(
+        &recorder,
+        "head_timeout = \"200ms\"\nidle_timeout = \"200ms\"",
+    )
+    .await;
     let body = body(1000);
-    let request = format!("{}Content-Length: {}\r\n\r\n{body}", head(&gateway), body.len());
+    let request = format!(
+        "{}Content-Length: {}\r\n\r\n{body}",
+        head(&gateway),
+        body.len()
+    );
     for rest in ["", "POST /servers/one/mcp HTTP/1.1\r\nHost: "] {
         let answer = until_closed(&gateway, format!("{request}{rest}").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -114,7 +139,10 @@ async fn a_kept_connection_has_a_time() {
 async fn a_body_has_a_time() {
     let recorder = Recorder::start().await.unwrap();
     let gateway = gateway(&recorder, "body_timeout = \"200ms\"").await;
-    for rest in ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+    for rest in [
+        "Content-Length: 100\r\n\r\n{",
+        "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+    ] {
         let request = format!("{}Connection: close\r\n{rest}", head(&gateway));
         let answer = until_closed(&gateway, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 408"), "{rest:?}: {answer}");
@@ -127,12 +155,19 @@ async fn connections_have_a_number() {
     let recorder = Recorder::start().await.unwrap();
     let gateway = gateway(&recorder, "connections_max = 1").await;
     let body = body(1000);
-    let request = format!("{}Content-Length: {}\r\n\r\n{body}", head(&gateway), body.len());
+    let request = format!(
+        "{}Content-Length: {}\r\n\r\n{body}",
+        head(&gateway),
+        body.len()
+    );
     let mut first = TcpStream::connect(gateway.address()).await.unwrap();
     let mut ask = async || {
         first.write_all(request.as_bytes()).await.unwrap();
         let mut answer = vec![0; 1 << 16];
-        let read = timeout(BOUND, first.read(&mut answer)).await.unwrap().unwrap();
+        let read = timeout(BOUND, first.read(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
         assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
     };
     ask().await;
@@ -182,7 +217,10 @@ async fn sessions_have_a_number_for_each_principal() {
     let message = answer.message().await.unwrap();
     assert_eq!(message["error"]["data"]["code"], "overloaded", "{message}");
     let elsewhere = gateway.peer("/mcp").with(ALICE);
-    assert_eq!(elsewhere.post(&[], &hello).await.header("mcp-session-id"), None);
+    assert_eq!(
+        elsewhere.post(&[], &hello).await.header("mcp-session-id"),
+        None
+    );
     let bob = gateway.of(BOB).open().await;
     assert_eq!(first.delete().await.status, 204);
     let third = alice.open().await;
@@ -197,7 +235,10 @@ async fn streams_have_a_number_for_each_principal() {
     let recorder = Recorder::start().await.unwrap();
     let setup = Setup::new().clients().limits("streams_max = 1");
     let gateway = setup.url("one", &recorder.url(), "legacy").start().await;
-    let (one, two) = (gateway.of(ALICE).open().await, gateway.of(ALICE).open().await);
+    let (one, two) = (
+        gateway.of(ALICE).open().await,
+        gateway.of(ALICE).open().await,
+    );
     let first = one.get(None).await;
     assert_eq!(first.status, 200);
     assert_eq!(two.get(None).await.status, 429);
@@ -210,11 +251,34 @@ async fn streams_have_a_number_for_each_principal() {
 }
 
 #[tokio::test]
+async fn an_answer_that_becomes_a_stream_counts_as_one() {
+    for era in ["modern", "legacy"] {
+        let mut server = Scripted::start().await;
+        let setup = Setup::new().clients().limits("streams_max = 1");
+        let gateway = setup.url("one", &server.url(), era).start().await;
+        let session = gateway.of(ALICE).open().await;
+        let standing = session.get(None).await;
+        assert_eq!(standing.status, 200);
+        let work = json!({ "name": "work", "arguments": {} });
+        let request = legacy(2, "tools/call", &work);
+        // The answer does not come soon, so it would have to become a stream.
+        let (answer, call) = tokio::join!(session.post(&request), server.call());
+        assert_eq!(answer.status, 429);
+        // Nobody can get the answer now, so the server is not kept at it.
+        cancelled(&mut server, &call, era).await;
+        drop(standing);
+    }
+}
+
+#[tokio::test]
 async fn over_a_pipe_a_line_has_a_size() {
     let recorder = Recorder::start().await.unwrap();
     let setup = Setup::new().url("one", &recorder.url(), "modern");
     let setup = setup.limits("request_bytes_max = \"2KiB\"");
-    let mut harness = setup.launch("stdio", &["--server", "one"]).start_silent().unwrap();
+    let mut harness = setup
+        .launch("stdio", &["--server", "one"])
+        .start_silent()
+        .unwrap();
     let mut stdin = harness.take_stdin().unwrap();
     for length in [2049, 100_000, 2048] {
         let line = body(length) + "\n";
@@ -240,17 +304,34 @@ async fn over_a_pipe_a_line_has_a_size() {
 #[tokio::test]
 async fn parked_calls_have_a_number_for_each_principal() {
     let server = crate::support::conformance("legacy").await;
-    let setup = Setup::new().clients().limits("parked_max = 1\nparked_timeout = \"1h\"");
+    let setup = Setup::new()
+        .clients()
+        .limits("parked_max = 1\nparked_timeout = \"1h\"");
     let gateway = setup.url("one", server.url(), "legacy").start().await;
     let meta = crate::support::declaring(&json!({ "elicitation": {} }));
     let name = "test_input_required_result_elicitation";
     let call = json!({ "name": name, "arguments": {}, "_meta": meta });
     let (alice, bob) = (gateway.of(ALICE), gateway.of(BOB));
-    let first = alice.request(1, "tools/call", call.clone()).await.message().await.unwrap();
+    let first = alice
+        .request(1, "tools/call", call.clone())
+        .await
+        .message()
+        .await
+        .unwrap();
     assert!(first["result"]["requestState"].is_string(), "{first}");
-    let second = alice.request(2, "tools/call", call.clone()).await.message().await.unwrap();
+    let second = alice
+        .request(2, "tools/call", call.clone())
+        .await
+        .message()
+        .await
+        .unwrap();
     assert_eq!(second["error"]["data"]["code"], "overloaded", "{second}");
-    let other = bob.request(3, "tools/call", call).await.message().await.unwrap();
+    let other = bob
+        .request(3, "tools/call", call)
+        .await
+        .message()
+        .await
+        .unwrap();
     assert!(other["result"]["requestState"].is_string(), "{other}");
 }
 
@@ -265,8 +346,17 @@ async fn an_upgrade_or_a_tunnel_is_not_offered() {
         .collect();
     let answer = gateway.of(ALICE).send(Method::GET, &headers, "").await;
     assert_eq!(answer.status, 405);
-    let connect = format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n", gateway.address());
-    let answer = raw::exchange(gateway.address(), connect.as_bytes(), Duration::from_secs(30)).await.unwrap();
+    let connect = format!(
+        "CONNECT {0} HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n",
+        gateway.address()
+    );
+    let answer = raw::exchange(
+        gateway.address(),
+        connect.as_bytes(),
+        Duration::from_secs(30),
+    )
+    .await
+    .unwrap();
     let answer = String::from_utf8_lossy(&answer);
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
 }

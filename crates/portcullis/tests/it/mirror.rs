@@ -3,7 +3,7 @@
 use portcullis_testkit::{Recorder, raw};
 use serde_json::json;
 
-use crate::support::{ALICE, Gateway, Peer, Setup, conformance, echo};
+use crate::support::{ALICE, BOUND, Gateway, Peer, Setup, conformance, echo};
 
 const VERSION: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 const METHOD: (&str, &str) = ("mcp-method", "tools/call");
@@ -17,7 +17,9 @@ async fn gateway(recorder: &Recorder) -> Gateway {
 
 /// Posts a call of `echo` with these headers; its status, and its error code if it has one.
 async fn call(peer: &Peer, headers: &[(&str, &str)]) -> (u16, Option<i64>) {
-    let answer = peer.post(headers, &raw::modern(1, "tools/call", echo("hello"))).await;
+    let answer = peer
+        .post(headers, &raw::modern(1, "tools/call", echo("hello")))
+        .await;
     let status = answer.status.as_u16();
     let message = answer.message().await.unwrap();
     assert_eq!(message["id"], 1);
@@ -29,8 +31,21 @@ async fn what_differs_is_refused() {
     let recorder = Recorder::start().await.unwrap();
     let gateway = gateway(&recorder).await;
     let peer = gateway.of(ALICE);
-    let versions = ["2025-11-25", "2099-01-01", "2026-07-2", "", "2026-07-28, 2026-07-28"];
-    let methods = ["tools/list", "TOOLS/CALL", "Tools/call", "tools/call,tools/call", "", "tools%2Fcall"];
+    let versions = [
+        "2025-11-25",
+        "2099-01-01",
+        "2026-07-2",
+        "",
+        "2026-07-28, 2026-07-28",
+    ];
+    let methods = [
+        "tools/list",
+        "TOOLS/CALL",
+        "Tools/call",
+        "tools/call,tools/call",
+        "",
+        "tools%2Fcall",
+    ];
     let names = [
         "work",
         "Echo",
@@ -71,9 +86,48 @@ async fn what_differs_is_refused() {
         assert_eq!(got, (400, Some(MISMATCH)), "{doubled:?} twice");
     }
     for second in [("mcp-method", "tools/list"), ("Mcp-Name", "work")] {
-        for headers in [[VERSION, METHOD, NAME, second], [second, VERSION, METHOD, NAME]] {
-            assert_eq!(call(&peer, &headers).await, (400, Some(MISMATCH)), "{headers:?}");
+        for headers in [
+            [VERSION, METHOD, NAME, second],
+            [second, VERSION, METHOD, NAME],
+        ] {
+            assert_eq!(
+                call(&peer, &headers).await,
+                (400, Some(MISMATCH)),
+                "{headers:?}"
+            );
         }
+    }
+    assert_eq!(recorder.seen_of("tools/call").len(), 0);
+}
+
+#[tokio::test]
+async fn a_field_that_is_no_text_or_is_folded_is_refused() {
+    let recorder = Recorder::start().await.unwrap();
+    let gateway = gateway(&recorder).await;
+    let body = raw::modern(1, "tools/call", echo("hello")).to_string();
+    let names: [&[u8]; 6] = [
+        b"Mcp-Name: \xe9cho",
+        b"Mcp-Name: ec\xc3\xa9ho",
+        b"Mcp-Name: ec\r\n ho",
+        b"Mcp-Name: echo\r\n\twork",
+        b"Mcp-Name : echo",
+        b"Mcp-Name: echo\0",
+    ];
+    for name in names {
+        let head = format!(
+            "POST /servers/one/mcp HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {ALICE}\r\n\
+             Content-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\
+             MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n",
+            gateway.address(),
+            body.len()
+        );
+        let request = [head.as_bytes(), name, b"\r\n\r\n", body.as_bytes()].concat();
+        let answer = raw::exchange(gateway.address(), &request, BOUND)
+            .await
+            .unwrap();
+        let shown = String::from_utf8_lossy(&answer);
+        let name = String::from_utf8_lossy(name);
+        assert!(shown.starts_with("HTTP/1.1 400"), "{name:?}: {shown}");
     }
     assert_eq!(recorder.seen_of("tools/call").len(), 0);
 }
@@ -126,12 +180,17 @@ async fn a_request_without_its_metadata_is_told_what_lacks() {
     for key in ["protocolVersion", "clientCapabilities", "clientInfo"] {
         let mut message = raw::modern(1, "tools/call", echo("hello"));
         let meta = message["params"]["_meta"].as_object_mut().unwrap();
-        meta.remove(&format!("io.modelcontextprotocol/{key}")).unwrap();
+        meta.remove(&format!("io.modelcontextprotocol/{key}"))
+            .unwrap();
         let answer = peer.post(&[VERSION, METHOD, NAME], &message).await;
         let status = answer.status.as_u16();
         let message = answer.message().await.unwrap();
         let got = (status, message["error"]["code"].as_i64());
-        let expected = if key == "clientInfo" { (200, None) } else { (400, Some(-32602)) };
+        let expected = if key == "clientInfo" {
+            (200, None)
+        } else {
+            (400, Some(-32602))
+        };
         assert_eq!(got, expected, "{key}: {message}");
     }
 }
@@ -150,14 +209,22 @@ async fn a_mirrored_argument_is_compared() {
         (&[], Some("a")),
         (&[("mcp-param-value", "b")], Some("a")),
         (&[("mcp-param-value", "A")], Some("a")),
-        (&[("mcp-param-value", "a"), ("mcp-param-value", "a")], Some("a")),
-        (&[("mcp-param-value", "a"), ("Mcp-Param-Value", "b")], Some("a")),
+        (
+            &[("mcp-param-value", "a"), ("mcp-param-value", "a")],
+            Some("a"),
+        ),
+        (
+            &[("mcp-param-value", "a"), ("Mcp-Param-Value", "b")],
+            Some("a"),
+        ),
         (&[("mcp-param-value", "=?base64?Yg==?=")], Some("a")),
         (&[("mcp-param-value", "=?base64?YQ?=")], Some("a")),
         (&[("mcp-param-value", "")], None),
     ];
     for (headers, value) in bad {
-        let answer = peer.request_with(headers, 1, "tools/call", params(value)).await;
+        let answer = peer
+            .request_with(headers, 1, "tools/call", params(value))
+            .await;
         let status = answer.status.as_u16();
         let code = answer.message().await.unwrap()["error"]["code"].as_i64();
         assert_eq!((status, code), (400, Some(MISMATCH)), "{headers:?}");
@@ -166,10 +233,15 @@ async fn a_mirrored_argument_is_compared() {
         (&[("mcp-param-value", "a")], "a"),
         (&[("mcp-param-value", "=?base64?YQ==?=")], "a"),
         (&[("mcp-param-value", "=?base64?w6k=?=")], "\u{e9}"),
-        (&[("mcp-param-value", "a"), ("mcp-param-other", "anything")], "a"),
+        (
+            &[("mcp-param-value", "a"), ("mcp-param-other", "anything")],
+            "a",
+        ),
     ];
     for (headers, value) in good {
-        let answer = peer.request_with(headers, 1, "tools/call", params(Some(value))).await;
+        let answer = peer
+            .request_with(headers, 1, "tools/call", params(Some(value)))
+            .await;
         let message = answer.message().await.unwrap();
         assert!(message["result"].is_object(), "{headers:?}: {message}");
     }

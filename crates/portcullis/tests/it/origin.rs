@@ -46,12 +46,23 @@ async fn a_foreign_origin_is_refused_on_every_verb() {
             let status = status(&gateway, &method, &[("origin", origin)]).await;
             assert_eq!(status, 403, "{method} {origin:?}");
         }
-        let twice = [("origin", "http://localhost"), ("origin", "http://evil.example")];
+        let twice = [
+            ("origin", "http://localhost"),
+            ("origin", "http://evil.example"),
+        ];
         assert_eq!(status(&gateway, &method, &twice).await, 403, "{method}");
     }
     assert_eq!(recorder.seen_of("tools/call").len(), 0);
-    for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8080"] {
-        for (method, expected) in [(Method::POST, 200), (Method::GET, 200), (Method::DELETE, 204)] {
+    for origin in [
+        "http://localhost:3000",
+        "https://127.0.0.1",
+        "http://[::1]:8080",
+    ] {
+        for (method, expected) in [
+            (Method::POST, 200),
+            (Method::GET, 200),
+            (Method::DELETE, 204),
+        ] {
             let status = status(&gateway, &method, &[("origin", origin)]).await;
             assert_eq!(status, expected, "{method} {origin}");
         }
@@ -80,8 +91,16 @@ async fn a_foreign_host_is_refused_on_every_verb() {
             assert!(matches!(status, 400 | 403), "{method} {host:?}: {status}");
         }
     }
-    for host in [format!("localhost:{port}"), format!("LOCALHOST:{port}"), format!("127.0.0.1:{port}")] {
-        assert_eq!(status(&gateway, &Method::POST, &[("host", &host)]).await, 200, "{host}");
+    for host in [
+        format!("localhost:{port}"),
+        format!("LOCALHOST:{port}"),
+        format!("127.0.0.1:{port}"),
+    ] {
+        assert_eq!(
+            status(&gateway, &Method::POST, &[("host", &host)]).await,
+            200,
+            "{host}"
+        );
     }
     assert_eq!(recorder.seen_of("tools/call").len(), 3);
 }
@@ -100,7 +119,11 @@ async fn a_missing_doubled_or_contradicted_host_is_refused() {
              Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        async move { raw::exchange(address, head.as_bytes(), BOUND).await.unwrap() }
+        async move {
+            raw::exchange(address, head.as_bytes(), BOUND)
+                .await
+                .unwrap()
+        }
     };
     let path = "/servers/one/mcp";
     let own = format!("Host: {address}\r\n");
@@ -109,7 +132,10 @@ async fn a_missing_doubled_or_contradicted_host_is_refused() {
         (path.to_owned(), format!("{own}Host: evil.example\r\n")),
         (path.to_owned(), format!("{own}{own}")),
         (format!("http://evil.example{path}"), own.clone()),
-        (format!("http://{address}{path}"), "Host: evil.example\r\n".to_owned()),
+        (
+            format!("http://{address}{path}"),
+            "Host: evil.example\r\n".to_owned(),
+        ),
     ];
     for (target, hosts) in &cases {
         let answer = send(target, hosts).await;

@@ -79,6 +79,8 @@ enum Out {
     Whole(u16, String),
     /// A message among others.
     Event(String),
+    /// The end of everything.
+    End,
 }
 
 impl Script {
@@ -266,6 +268,11 @@ impl Call {
         self.shared.sees(is_response).await.message
     }
 
+    /// Breaks the connection off (stdio alone).
+    pub(crate) fn hang_up(&self) {
+        self.out.send(Out::End).ok();
+    }
+
     /// Waits until nobody reads the answer any more (HTTP alone).
     pub(crate) async fn gone(&self) {
         self.out.closed().await;
@@ -363,6 +370,9 @@ async fn serve_pipe(stream: TcpStream, shared: Arc<Shared>) {
     });
     let mut lines = BufReader::new(input).lines();
     while let Ok(Some(line)) = lines.next_line().await {
+        if writing.is_finished() {
+            break;
+        }
         let message = serde_json::from_str(&line).unwrap_or_default();
         let seen = Seen { message, raw: line.into(), headers: HeaderMap::new() };
         shared.take(seen, out.clone());
@@ -458,7 +468,7 @@ impl Body for Reply {
                 *self = Self::Ended;
                 Some(Ok(Frame::data(event(&text))))
             }
-            None => None,
+            Some(Out::End) | None => None,
         })
     }
 }

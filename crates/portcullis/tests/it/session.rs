@@ -4,27 +4,36 @@
 use std::collections::HashSet;
 
 use http::Method;
-use portcullis_testkit::Recorder;
+use portcullis_testkit::{Recorder, raw::Answer};
 use serde_json::{Value, json};
 
 use crate::support::{ALICE, BOB, Gateway, Scripted, Session, Setup, initialize, legacy};
 
+/// The status and body of an answer, but for the id that each refusal has of its own.
+async fn whole(answer: Answer) -> (u16, Value) {
+    let status = answer.status.as_u16();
+    let bytes = answer.bytes().await.unwrap();
+    let mut body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    if let Some(id) = body.pointer_mut("/error/data/requestId") {
+        id.take();
+    }
+    assert!(body.is_object() || bytes.is_empty());
+    (status, body)
+}
+
 /// What somebody sees of a session by each verb.
-async fn seen(session: &Session) -> Vec<(u16, Vec<u8>)> {
+async fn seen(session: &Session) -> Vec<(u16, Value)> {
     let ping = legacy(1, "ping", &json!({}));
     let note = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 7 } });
     let response = json!({ "jsonrpc": "2.0", "id": 1, "result": {} });
     let mut seen = Vec::new();
     for message in [&ping, &note, &response] {
-        let answer = session.post(message).await;
-        seen.push((answer.status.as_u16(), answer.bytes().await.unwrap()));
+        seen.push(whole(session.post(message).await).await);
     }
     for last in [None, Some("0-0"), Some("1-0"), Some("1-1")] {
-        let answer = session.get(last).await;
-        seen.push((answer.status.as_u16(), answer.bytes().await.unwrap()));
+        seen.push(whole(session.get(last).await).await);
     }
-    let answer = session.delete().await;
-    seen.push((answer.status.as_u16(), answer.bytes().await.unwrap()));
+    seen.push(whole(session.delete().await).await);
     seen
 }
 
@@ -49,7 +58,10 @@ async fn anothers_session_is_as_unknown_as_one_that_never_was() {
     let mut unknown = session.stolen_by(&bob);
     unknown.id = "A".repeat(unknown.id.len());
     let expected = seen(&unknown).await;
-    assert!(expected.iter().all(|(status, _)| *status == 404), "{expected:?}");
+    assert!(
+        expected.iter().all(|(status, _)| *status == 404),
+        "{expected:?}"
+    );
     assert_eq!(seen(&session.stolen_by(&bob)).await, expected);
     let elsewhere = gateway.peer("/servers/two/mcp").with(ALICE);
     assert_eq!(seen(&session.stolen_by(&elsewhere)).await, expected);
@@ -76,7 +88,11 @@ async fn an_answer_of_another_principal_answers_nothing() {
     let gateway = setup.start().await;
     let declared = json!({ "elicitation": {} });
     let session = gateway.of(ALICE).open_with("2025-11-25", &declared).await;
-    let call = legacy(3, "tools/call", &json!({ "name": "test_elicitation", "arguments": { "message": "Who?" } }));
+    let call = legacy(
+        3,
+        "tools/call",
+        &json!({ "name": "test_elicitation", "arguments": { "message": "Who?" } }),
+    );
     let mut stream = session.post(&call).await;
     let asked: Value = loop {
         let event = stream.event().await.unwrap().unwrap();
@@ -85,9 +101,7 @@ async fn an_answer_of_another_principal_answers_nothing() {
             break message;
         }
     };
-    let answer = |action: &str| {
-        json!({ "jsonrpc": "2.0", "id": asked["id"], "result": { "action": action } })
-    };
+    let answer = |action: &str| json!({ "jsonrpc": "2.0", "id": asked["id"], "result": { "action": action } });
     let thief = session.stolen_by(&gateway.of(BOB));
     assert_eq!(thief.post(&answer("accept")).await.status, 404);
     // From a session of his own, Bob answers a question that nobody asked him.
@@ -110,12 +124,18 @@ async fn ids_are_long_and_unlike_and_in_no_log() {
         let id = answer.header("mcp-session-id").unwrap().to_owned();
         // 192 bits in base64url, all of them visible ASCII.
         assert_eq!(id.len(), 32, "{id}");
-        assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        assert!(
+            id.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        );
         assert!(ids.insert(id));
     }
     for position in 0..32 {
         let different: HashSet<u8> = ids.iter().map(|id| id.as_bytes()[position]).collect();
-        assert!(different.len() > 16, "the character at {position} hardly varies");
+        assert!(
+            different.len() > 16,
+            "the character at {position} hardly varies"
+        );
     }
     let last = ids.iter().next().unwrap().clone();
     let headers = [("mcp-session-id", last.as_str())];
@@ -137,7 +157,9 @@ async fn ids_are_long_and_unlike_and_in_no_log() {
 #[tokio::test]
 async fn a_session_that_nobody_uses_ends() {
     let recorder = Recorder::start().await.unwrap();
-    let setup = Setup::new().clients().limits("session_idle_timeout = \"50ms\"");
+    let setup = Setup::new()
+        .clients()
+        .limits("session_idle_timeout = \"3s\"");
     let gateway = setup.url("one", &recorder.url(), "legacy").start().await;
     let session = gateway.of(ALICE).open().await;
     // A stream that is open does not keep it alive for ever; that it ends is the sign.

@@ -236,7 +236,7 @@ async fn a_killed_gateway_leaves_no_process_and_its_calls_are_marked() {
 async fn a_server_that_ignores_its_end_is_ended() {
     // It answers like a legacy server, and takes no hint.
     let script = "trap '' TERM INT HUP\n/bin/sleep 1000 &\nwhile true; do IFS= read -r line || /bin/sleep 1000\n\
-        case $line in *initialize*) id=${line#*\\\"id\\\":}; id=${id%%[,\\}]*}\n\
+        case $line in *initialize*) id=$${line#*\\\"id\\\":}; id=$${id%%[,\\}]*}\n\
         printf '{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"tools\":{}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}\\n' \"$id\";; esac\ndone";
     let entry = crate::gateway::local("deaf", &["/bin/sh", "-c", script], "era = \"legacy\"");
     let gateway = Gateway::start(&entry).await;

@@ -17,7 +17,9 @@ fn call(params: &str) -> Vec<u8> {
 
 /// The same with `text` as the text, raw.
 fn says(text: &str) -> Vec<u8> {
-    call(&format!(r#"{{"name":"echo","arguments":{{"text":{text}}}}}"#))
+    call(&format!(
+        r#"{{"name":"echo","arguments":{{"text":{text}}}}}"#
+    ))
 }
 
 /// Every class of bytes that is refused: what it is, the bytes, the code, and whether the id is
@@ -31,12 +33,34 @@ fn refused() -> Vec<(&'static str, Vec<u8>, i64, bool)> {
     let envelope = |rest: &str| format!("{{{rest}}}").into_bytes();
     let tail = r#""method":"tools/call","params":{"name":"echo","arguments":{"text":"x"}}"#;
     let parse = [
-        ("a name twice", call(&format!(r#"{{"name":"echo","name":"work",{arguments}}}"#))),
-        ("a name twice, once escaped", call(&format!(r#"{{"name":"echo","n\u0061me":"work",{arguments}}}"#))),
-        ("an argument twice", call(r#"{"name":"echo","arguments":{"text":"x","text":"y"}}"#)),
-        ("a deep member twice", call(r#"{"name":"echo","arguments":{"text":"x"},"_meta":{"a":{"b":1,"b":2}}}"#)),
-        ("a method twice", envelope(&format!(r#""jsonrpc":"2.0","id":5,"method":"tools/list",{tail}"#))),
-        ("an id twice", envelope(&format!(r#""jsonrpc":"2.0","id":5,"id":6,{tail}"#))),
+        (
+            "a name twice",
+            call(&format!(r#"{{"name":"echo","name":"work",{arguments}}}"#)),
+        ),
+        (
+            "a name twice, once escaped",
+            call(&format!(
+                r#"{{"name":"echo","n\u0061me":"work",{arguments}}}"#
+            )),
+        ),
+        (
+            "an argument twice",
+            call(r#"{"name":"echo","arguments":{"text":"x","text":"y"}}"#),
+        ),
+        (
+            "a deep member twice",
+            call(r#"{"name":"echo","arguments":{"text":"x"},"_meta":{"a":{"b":1,"b":2}}}"#),
+        ),
+        (
+            "a method twice",
+            envelope(&format!(
+                r#""jsonrpc":"2.0","id":5,"method":"tools/list",{tail}"#
+            )),
+        ),
+        (
+            "an id twice",
+            envelope(&format!(r#""jsonrpc":"2.0","id":5,"id":6,{tail}"#)),
+        ),
         ("a lone high surrogate", says(r#""\ud800""#)),
         ("a lone low surrogate", says(r#""\udc00""#)),
         ("surrogates in the wrong order", says(r#""\udc00\ud800""#)),
@@ -49,15 +73,42 @@ fn refused() -> Vec<(&'static str, Vec<u8>, i64, bool)> {
         ("NaN", says("NaN")),
         ("Infinity", says("-Infinity")),
         ("a comment", says("/* */\"x\"")),
-        ("a trailing comma", call(&format!(r#"{{"name":"echo",{arguments},}}"#))),
+        (
+            "a trailing comma",
+            call(&format!(r#"{{"name":"echo",{arguments},}}"#)),
+        ),
         ("single quotes", says("'x'")),
         ("a control character", says("\"\u{1}\"")),
         ("a tab in a string", says("\"\t\"")),
         ("an escape that is none", says(r#""\x41""#)),
         ("a byte order mark", with(b"\xef\xbb\xbf", b"")),
         ("invalid UTF-8", with(b"", b"\xff")),
-        ("an overlong encoding", says("\"x\"").iter().flat_map(|&byte| if byte == b'x' { vec![0xc0, 0xaf] } else { vec![byte] }).collect()),
-        ("an encoded surrogate", says("\"x\"").iter().flat_map(|&byte| if byte == b'x' { vec![0xed, 0xa0, 0x80] } else { vec![byte] }).collect()),
+        (
+            "an overlong encoding",
+            says("\"x\"")
+                .iter()
+                .flat_map(|&byte| {
+                    if byte == b'x' {
+                        vec![0xc0, 0xaf]
+                    } else {
+                        vec![byte]
+                    }
+                })
+                .collect(),
+        ),
+        (
+            "an encoded surrogate",
+            says("\"x\"")
+                .iter()
+                .flat_map(|&byte| {
+                    if byte == b'x' {
+                        vec![0xed, 0xa0, 0x80]
+                    } else {
+                        vec![byte]
+                    }
+                })
+                .collect(),
+        ),
         ("two messages", [good.clone(), good.clone()].concat()),
         ("trailing bytes", with(b"", b" x")),
         ("a trailing NUL", with(b"", b"\0")),
@@ -70,23 +121,89 @@ fn refused() -> Vec<(&'static str, Vec<u8>, i64, bool)> {
         ("null", b"null".to_vec(), false),
         ("an empty object", b"{}".to_vec(), false),
         ("no jsonrpc", envelope(&format!(r#""id":5,{tail}"#)), true),
-        ("jsonrpc 1.0", envelope(&format!(r#""jsonrpc":"1.0","id":5,{tail}"#)), true),
-        ("jsonrpc as a number", envelope(&format!(r#""jsonrpc":2.0,"id":5,{tail}"#)), true),
-        ("a null id", envelope(&format!(r#""jsonrpc":"2.0","id":null,{tail}"#)), false),
-        ("a fractional id", envelope(&format!(r#""jsonrpc":"2.0","id":5.5,{tail}"#)), false),
-        ("an object as id", envelope(&format!(r#""jsonrpc":"2.0","id":{{}},{tail}"#)), false),
-        ("an id beyond 64 bits", envelope(&format!(r#""jsonrpc":"2.0","id":18446744073709551616,{tail}"#)), false),
-        ("a method in another case", envelope(&format!(r#""jsonrpc":"2.0","id":5,"Method":"tools/list",{tail}"#)), true),
-        ("params in another case", envelope(&format!(r#""jsonrpc":"2.0","id":5,"PARAMS":{{}},{tail}"#)), true),
-        ("an unknown member", envelope(&format!(r#""jsonrpc":"2.0","id":5,"extra":1,{tail}"#)), true),
-        ("a method that is a number", br#"{"jsonrpc":"2.0","id":5,"method":1}"#.to_vec(), true),
-        ("an empty method", br#"{"jsonrpc":"2.0","id":5,"method":""}"#.to_vec(), true),
+        (
+            "jsonrpc 1.0",
+            envelope(&format!(r#""jsonrpc":"1.0","id":5,{tail}"#)),
+            true,
+        ),
+        (
+            "jsonrpc as a number",
+            envelope(&format!(r#""jsonrpc":2.0,"id":5,{tail}"#)),
+            true,
+        ),
+        (
+            "a null id",
+            envelope(&format!(r#""jsonrpc":"2.0","id":null,{tail}"#)),
+            false,
+        ),
+        (
+            "a fractional id",
+            envelope(&format!(r#""jsonrpc":"2.0","id":5.5,{tail}"#)),
+            false,
+        ),
+        (
+            "an object as id",
+            envelope(&format!(r#""jsonrpc":"2.0","id":{{}},{tail}"#)),
+            false,
+        ),
+        (
+            "an id beyond 64 bits",
+            envelope(&format!(
+                r#""jsonrpc":"2.0","id":18446744073709551616,{tail}"#
+            )),
+            false,
+        ),
+        (
+            "a method in another case",
+            envelope(&format!(
+                r#""jsonrpc":"2.0","id":5,"Method":"tools/list",{tail}"#
+            )),
+            true,
+        ),
+        (
+            "params in another case",
+            envelope(&format!(r#""jsonrpc":"2.0","id":5,"PARAMS":{{}},{tail}"#)),
+            true,
+        ),
+        (
+            "an unknown member",
+            envelope(&format!(r#""jsonrpc":"2.0","id":5,"extra":1,{tail}"#)),
+            true,
+        ),
+        (
+            "a method that is a number",
+            br#"{"jsonrpc":"2.0","id":5,"method":1}"#.to_vec(),
+            true,
+        ),
+        (
+            "an empty method",
+            br#"{"jsonrpc":"2.0","id":5,"method":""}"#.to_vec(),
+            true,
+        ),
         ("params that are an array", call(r#"["echo"]"#), true),
         ("params that are null", call("null"), true),
-        ("a request with a result", envelope(&format!(r#""jsonrpc":"2.0","id":5,"result":{{}},{tail}"#)), true),
-        ("a result and an error", br#"{"jsonrpc":"2.0","id":5,"result":{},"error":{"code":1,"message":"x"}}"#.to_vec(), true),
-        ("a name in another case", call(&format!(r#"{{"Name":"work","name":"echo",{arguments}}}"#)), true),
-        ("arguments that fold to the word", call(&format!("{{\"name\":\"echo\",{arguments},\"argument\u{17f}\":{{}}}}")), true),
+        (
+            "a request with a result",
+            envelope(&format!(r#""jsonrpc":"2.0","id":5,"result":{{}},{tail}"#)),
+            true,
+        ),
+        (
+            "a result and an error",
+            br#"{"jsonrpc":"2.0","id":5,"result":{},"error":{"code":1,"message":"x"}}"#.to_vec(),
+            true,
+        ),
+        (
+            "a name in another case",
+            call(&format!(r#"{{"Name":"work","name":"echo",{arguments}}}"#)),
+            true,
+        ),
+        (
+            "arguments that fold to the word",
+            call(&format!(
+                "{{\"name\":\"echo\",{arguments},\"argument\u{17f}\":{{}}}}"
+            )),
+            true,
+        ),
     ];
     let parse = parse.map(|(what, bytes)| (what, bytes, PARSE, false));
     let invalid = invalid.map(|(what, bytes, with_id)| (what, bytes, INVALID, with_id));
@@ -143,15 +260,20 @@ impl Pipe {
     /// The messages that came out so far.
     fn messages(&self) -> Vec<Value> {
         let output = self.harness.output();
-        let lines = output.lines().filter(|line| line.starts_with("{\"jsonrpc\""));
-        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+        let lines = output
+            .lines()
+            .filter(|line| line.starts_with("{\"jsonrpc\""));
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Waits for the answer to the ping `id`, before which everything earlier was answered.
     async fn pinged(&mut self, id: &str) {
         let ping = json!({ "jsonrpc": "2.0", "id": id, "method": "ping" });
         self.write(ping.to_string().as_bytes()).await;
-        let found = self.harness.line_with(&format!("\"id\":\"{id}\""), BOUND);
+        let text = format!("\"id\":\"{id}\"");
+        let found = self.harness.line_with(&text, BOUND);
         found.await.unwrap();
     }
 }
@@ -177,7 +299,10 @@ async fn over_a_pipe_nothing_ambiguous_passes() {
     }
     assert_eq!(recorder.seen_of("tools/call").len(), 0);
     pipe.write(&says("\"x\"")).await;
-    pipe.harness.line_with("\"id\":5,\"result\"", BOUND).await.unwrap();
+    pipe.harness
+        .line_with("\"id\":5,\"result\"", BOUND)
+        .await
+        .unwrap();
     drop(pipe.stdin);
     assert!(pipe.harness.wait(BOUND).await.unwrap().success());
 }
@@ -201,7 +326,10 @@ async fn what_passes_is_what_was_checked() {
     let answer = session.peer.post_bytes(&headers, call(ODD)).await;
     assert_eq!(answer.status, 200);
     let answer = answer.message().await.unwrap();
-    assert_eq!(answer["result"]["content"][0]["text"], "A/\u{1f600} \n caf\u{e9} \u{e9}");
+    assert_eq!(
+        answer["result"]["content"][0]["text"],
+        "A/\u{1f600} \n caf\u{e9} \u{e9}"
+    );
     let seen = recorder.seen_of("tools/call");
     assert_eq!(params(&seen[0].body), ODD);
 

@@ -392,7 +392,9 @@ impl Naive {
     pub(crate) async fn start(name: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let launch = Launch::new(PROGRAM).args(["__demo-server", name, "--http", "--dir"]);
-        let launch = launch.args([directory.path()]).env("HOME", directory.path());
+        let launch = launch
+            .args([directory.path()])
+            .env("HOME", directory.path());
         let harness = launch.start_silent().unwrap();
         let port = harness.line_with("", BOUND).await.unwrap();
         Self {

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, client::conn::{http1, http2}};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use portcullis_testkit::{Recorder, raw};
 use serde_json::{Value, json};
@@ -59,7 +62,10 @@ async fn http_1_is_spoken() {
             request.header(header::AUTHORIZATION, format!("Bearer {token}"))
         });
         sender.ready().await.unwrap();
-        let response = sender.send_request(request.body(body("x")).unwrap()).await.unwrap();
+        let response = sender
+            .send_request(request.body(body("x")).unwrap())
+            .await
+            .unwrap();
         assert_eq!(response.status(), expected);
         response.collect().await.unwrap();
     }
@@ -81,16 +87,36 @@ async fn http_2_is_spoken_with_the_same_checks() {
         (&own, &[("authorization", &bearer)], 200),
         (&own, &[], 401),
         ("evil.example", &[("authorization", &bearer)], 403),
-        ("evil.example", &[("authorization", &bearer), ("host", &own)], 403),
-        (&own, &[("authorization", &bearer), ("host", "evil.example")], 403),
-        (&own, &[("authorization", &bearer), ("origin", "http://evil.example")], 403),
+        (
+            "evil.example",
+            &[("authorization", &bearer), ("host", &own)],
+            403,
+        ),
+        (
+            &own,
+            &[("authorization", &bearer), ("host", "evil.example")],
+            403,
+        ),
+        (
+            &own,
+            &[
+                ("authorization", &bearer),
+                ("origin", "http://evil.example"),
+            ],
+            403,
+        ),
     ];
     for (authority, headers, expected) in cases {
         let request = headers
             .iter()
-            .fold(call(Some(authority)), |request, (name, value)| request.header(*name, *value));
+            .fold(call(Some(authority)), |request, (name, value)| {
+                request.header(*name, *value)
+            });
         let mut sender = sender.clone();
-        let response = sender.send_request(request.body(body("x")).unwrap()).await.unwrap();
+        let response = sender
+            .send_request(request.body(body("x")).unwrap())
+            .await
+            .unwrap();
         assert_eq!(response.status(), expected, "{authority} {headers:?}");
         response.collect().await.unwrap();
     }
@@ -108,8 +134,14 @@ async fn http_2_is_spoken_with_the_same_checks() {
             assert_eq!(message["result"]["content"][0]["text"], text);
         });
     }
-    let all = async { while let Some(call) = calls.join_next().await { call.unwrap() } };
-    tokio::time::timeout(BOUND, all).await.expect("fifty answers in time");
+    let all = async {
+        while let Some(call) = calls.join_next().await {
+            call.unwrap()
+        }
+    };
+    tokio::time::timeout(BOUND, all)
+        .await
+        .expect("fifty answers in time");
 }
 
 #[tokio::test]
@@ -148,7 +180,10 @@ async fn over_http_2_a_reset_stream_cancels_its_request_alone() {
     assert!(second_call.is_awaited());
     second_call.answer("second").await;
     let response = second.await.unwrap().unwrap();
-    assert_eq!(message(response).await["result"]["content"][0]["text"], "second");
+    assert_eq!(
+        message(response).await["result"]["content"][0]["text"],
+        "second"
+    );
 }
 
 #[tokio::test]
@@ -157,6 +192,8 @@ async fn without_tls_nothing_is_said() {
     let recorder = Recorder::start().await.unwrap();
     let (gateway, _) = gateway(&directory, &recorder).await;
     let request = format!("GET /mcp HTTP/1.1\r\nHost: {}\r\n\r\n", gateway.address());
-    let answer = raw::exchange(gateway.address(), request.as_bytes(), BOUND).await.unwrap();
+    let answer = raw::exchange(gateway.address(), request.as_bytes(), BOUND)
+        .await
+        .unwrap();
     assert!(!answer.starts_with(b"HTTP/"));
 }

@@ -11,3 +11,9 @@ mod scripted;
 mod failure;
 #[path = "../it/shutdown.rs"]
 mod shutdown;
+#[path = "../it/record.rs"]
+mod record;
+#[path = "../it/reload.rs"]
+mod reload;
+#[path = "../it/bridge.rs"]
+mod bridge;

@@ -93,6 +93,12 @@ impl Asked<'_> {
         }
     }
 
+    /// The capability that a server's request needs and the client has not declared.
+    pub(crate) fn lacking(&self, method_name: &str) -> Option<&'static str> {
+        let declared = Object::parse(self.capabilities).unwrap_or_default();
+        capability_of(method_name).filter(|needed| !declared.contains(needed))
+    }
+
     fn declared(&self, method_name: &str, params: Option<&Bytes>) -> Result<(), RpcError> {
         let unsupported = || {
             RpcError::new(

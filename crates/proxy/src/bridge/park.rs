@@ -5,9 +5,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis_mcp::{Object, Outcome, RpcError, ServerName, code, is_object, quote};
+use portcullis_mcp::{Object, Outcome, RpcError, ServerName, code, is_object, meta, quote};
 
 use super::ask::Permitted;
+use super::shape::remove_meta;
 use crate::authenticate::sha256;
 use crate::caller::Caller;
 use crate::dispatch::Running;
@@ -51,6 +52,8 @@ pub(crate) fn input_requests<'a>(
         let mut params = params.and_then(Object::parse).unwrap_or_default();
         // 2026-07-28 has no such member any more.
         params.remove("elicitationId");
+        // Progress is told on streams, which such a request has none of.
+        remove_meta(&mut params, meta::PROGRESS_TOKEN);
         let mut entry = Object::new();
         entry.set("method", quote(method_name));
         entry.set("params", params.to_vec());

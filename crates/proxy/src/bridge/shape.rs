@@ -100,6 +100,7 @@ fn to_legacy(result: &[u8]) -> Option<Vec<u8>> {
     for member in ["resultType", "ttlMs", "cacheScope"] {
         changed |= object.remove(member).is_some();
     }
+    changed |= remove_meta(&mut object, meta::SERVER_INFO);
     if object
         .get("structuredContent")
         .is_some_and(|content| !is_object(content))
@@ -107,6 +108,21 @@ fn to_legacy(result: &[u8]) -> Option<Vec<u8>> {
         changed |= object.remove("structuredContent").is_some();
     }
     changed.then(|| object.to_vec())
+}
+
+/// Takes a key out of an object's `_meta`, and `_meta` with it if nothing is left; whether it was there.
+pub(crate) fn remove_meta(object: &mut Object<'_>, key: &str) -> bool {
+    let Some(raw) = object.get("_meta").map(<[u8]>::to_vec) else { return false };
+    let Some(mut held) = Object::parse(&raw) else { return false };
+    if held.remove(key).is_none() {
+        return false;
+    }
+    if held.is_empty() {
+        object.remove("_meta");
+    } else {
+        object.set("_meta", held.to_vec());
+    }
+    true
 }
 
 fn shape_list(method_name: &str, from: Era, to: Era, result: &[u8]) -> Option<Vec<u8>> {

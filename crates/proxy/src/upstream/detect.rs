@@ -25,6 +25,7 @@ use super::http_session::Session;
 use super::profile::{Hello, Profile};
 use super::spec::Transport;
 use super::{sse_2024, stdio};
+use crate::bridge::gateway_info;
 use crate::config::{EraSetting, HttpTransport};
 
 /// What was found out about a server.
@@ -50,6 +51,8 @@ enum Verdict {
     Modern(Box<Hello>),
     /// Not modern; the legacy versions it named, if any.
     Legacy(Vec<Version>),
+    /// It refused the very version that it names as its own: to be asked once more.
+    Again,
     /// It knows modern refusals but not this method: modern, unless it takes `initialize`.
     Undiscoverable(RpcError),
 }
@@ -159,7 +162,9 @@ impl Attempt<'_> {
                     undiscoverable = Some((error, session));
                 }
                 Ok((Verdict::Legacy(versions), _)) if tries_legacy => offered = versions,
-                Ok((verdict @ Verdict::Legacy(_), _)) => return Err(verdict.refusal()),
+                Ok((verdict @ (Verdict::Legacy(_) | Verdict::Again), _)) => {
+                    return Err(verdict.refusal());
+                }
                 Err(error) if tries_legacy && may_be_legacy(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -218,11 +223,24 @@ impl Attempt<'_> {
     async fn discover_duplex(&self, duplex: &Arc<Duplex>) -> Result<Verdict, UpstreamError> {
         let params = self.discover_params();
         let wait = self.upstream.spec().probe_timeout;
-        let answer = ask(duplex, method::SERVER_DISCOVER, params.as_deref(), wait).await?;
-        judge(answer, false)
+        let asking = || ask(duplex, method::SERVER_DISCOVER, params.as_deref(), wait);
+        match judge(asking().await?, false)? {
+            Verdict::Again => judge(asking().await?, false),
+            verdict => Ok(verdict),
+        }
     }
 
     async fn discover_http(
+        &self,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<(Verdict, SessionOwner), UpstreamError> {
+        match self.discover_http_once(endpoint).await? {
+            (Verdict::Again, _) => self.discover_http_once(endpoint).await,
+            found => Ok(found),
+        }
+    }
+
+    async fn discover_http_once(
         &self,
         endpoint: &Arc<Endpoint>,
     ) -> Result<(Verdict, SessionOwner), UpstreamError> {
@@ -333,7 +351,11 @@ impl Attempt<'_> {
         let mut params = Object::new();
         params.set("protocolVersion", quote(version.as_str()));
         params.set("capabilities", self.profile.capabilities.to_vec());
-        params.set("clientInfo", self.profile.client_info.to_vec());
+        // The modern era lets a client leave its name out; `initialize` wants one.
+        let named = Object::parse(&self.profile.client_info)
+            .is_some_and(|info| info.contains("name") && info.contains("version"));
+        let info = if named { self.profile.client_info.to_vec() } else { gateway_info() };
+        params.set("clientInfo", info);
         params.to_vec().into()
     }
 }
@@ -407,6 +429,7 @@ fn judge(answer: Answer, is_http: bool) -> Result<Verdict, UpstreamError> {
         code::UNSUPPORTED_PROTOCOL_VERSION => {
             let data = error.data.as_deref().and_then(Object::parse);
             match data.as_ref().and_then(|data| versions(data, "supported")) {
+                Some((known, _)) if known.contains(&Version::LATEST) => Ok(Verdict::Again),
                 Some((known, all)) => legacy_only(known, all),
                 None => Ok(Verdict::Legacy(Vec::new())),
             }
@@ -490,6 +513,7 @@ impl Verdict {
                 let versions: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
                 Garbage::Version(versions.join(", ")).into()
             }
+            Self::Again => Garbage::Version("a version that it refuses".to_owned()).into(),
             Self::Modern(_) => UpstreamError::Closed,
         }
     }

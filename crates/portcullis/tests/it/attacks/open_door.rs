@@ -7,7 +7,11 @@ use crate::support::{Naive, Peer, Setup, legacy};
 #[tokio::test]
 async fn nobody_enters_without_a_credential() {
     let server = Naive::start("honest").await;
-    let message = legacy(1, "tools/call", &json!({ "name": "add_note", "arguments": { "text": "from a stranger" } }));
+    let message = legacy(
+        1,
+        "tools/call",
+        &json!({ "name": "add_note", "arguments": { "text": "from a stranger" } }),
+    );
     let bare = Peer::bare(&server.url);
     let answer = bare.post(&[], &message).await.message().await.unwrap();
     assert!(answer["result"].is_object(), "{answer}");

@@ -10,7 +10,12 @@ async fn a_message_beyond_the_bound_is_not_read() {
     let server = Naive::start("honest").await;
     let large = "x".repeat(6 << 20);
     let bare = Peer::bare(&server.url);
-    assert_eq!(bare.post(&[], &legacy(1, "tools/call", &echo(&large))).await.status, 200);
+    assert_eq!(
+        bare.post(&[], &legacy(1, "tools/call", &echo(&large)))
+            .await
+            .status,
+        200
+    );
     let journal = server.journal().len();
     assert!(journal > 6 << 20, "the server took all of it");
 
@@ -25,12 +30,17 @@ async fn a_message_beyond_the_bound_is_not_read() {
     // The gateway may answer and close before everything is sent.
     let client = gateway.of(ALICE).client;
     let authorization = format!("Bearer {ALICE}");
-    let own = MEDIA.into_iter().chain([("authorization", authorization.as_str())]);
+    let own = MEDIA
+        .into_iter()
+        .chain([("authorization", authorization.as_str())]);
     let all: Vec<_> = headers.into_iter().chain(own).collect();
     if let Ok(answer) = client.send(http::Method::POST, &all, message).await {
         assert_eq!(answer.status, 413);
     }
     assert!(server.journal().len() < journal + (1 << 20));
-    let answer = gateway.of(ALICE).request(2, "server/discover", json!({})).await;
+    let answer = gateway
+        .of(ALICE)
+        .request(2, "server/discover", json!({}))
+        .await;
     assert_eq!(answer.status, 200);
 }

@@ -18,8 +18,17 @@ const CALLS: [&str; 5] = [
 async fn what_is_read_in_two_ways_is_read_by_nobody() {
     let server = Naive::start("honest").await;
     let bare = Peer::bare(&server.url);
-    let list = legacy(9, "tools/call", &json!({ "name": "list_notes", "arguments": {} }));
-    let notes = async || text(bare.post(&[], &list).await).await.matches("smuggled").count();
+    let list = legacy(
+        9,
+        "tools/call",
+        &json!({ "name": "list_notes", "arguments": {} }),
+    );
+    let notes = async || {
+        text(bare.post(&[], &list).await)
+            .await
+            .matches("smuggled")
+            .count()
+    };
     for (number, call) in CALLS.iter().enumerate() {
         assert_eq!(bare.post_bytes(&[], *call).await.status, 200);
         assert_eq!(notes().await, number + 1, "{call} added a note");

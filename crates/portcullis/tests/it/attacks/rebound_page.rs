@@ -9,13 +9,19 @@ use crate::support::{ALICE, Naive, Peer, Setup, legacy};
 async fn a_page_calls_no_tool() {
     let server = Naive::start("honest").await;
     let bare = Peer::bare(&server.url);
-    let attempts = [
-        ("host", "evil.example"),
-        ("origin", "http://evil.example"),
-    ];
-    let message = legacy(1, "tools/call", &json!({ "name": "add_note", "arguments": { "text": "from a page" } }));
+    let attempts = [("host", "evil.example"), ("origin", "http://evil.example")];
+    let message = legacy(
+        1,
+        "tools/call",
+        &json!({ "name": "add_note", "arguments": { "text": "from a page" } }),
+    );
     for header in attempts {
-        let answer = bare.post(&[header], &message).await.message().await.unwrap();
+        let answer = bare
+            .post(&[header], &message)
+            .await
+            .message()
+            .await
+            .unwrap();
         assert_ne!(answer["result"]["isError"], true, "{answer}");
         assert!(answer["result"].is_object(), "{answer}");
     }

@@ -7,7 +7,11 @@ use crate::support::{ALICE, BOB, Peer, Setup, conformance, legacy};
 #[tokio::test]
 async fn a_session_id_opens_nothing_for_another() {
     let server = conformance("legacy").await;
-    let call = legacy(4, "tools/call", &json!({ "name": "test_simple_text", "arguments": {} }));
+    let call = legacy(
+        4,
+        "tools/call",
+        &json!({ "name": "test_simple_text", "arguments": {} }),
+    );
     let victim = Peer::bare(server.url()).with(ALICE).open().await;
     let thief = victim.stolen_by(&Peer::bare(server.url()).with(BOB));
     assert_eq!(thief.post(&call).await.status, 200);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{
     body::{Body, Frame, Incoming},
@@ -40,8 +40,6 @@ pub(crate) struct Scripted {
 pub(crate) struct Call {
     /// The request.
     pub(crate) message: Value,
-    /// Its head.
-    pub(crate) headers: HeaderMap,
     events: Sender<Bytes>,
 }
 
@@ -116,7 +114,10 @@ impl Call {
     pub(crate) async fn answer(self, text: &str) {
         let id = self.message.get("id").unwrap();
         let modern = answers::is_modern(&self.message);
-        let response = answers::response(id, answers::text_result(text), modern);
+        let mut result = answers::text_result(text);
+        // As the output schema of `work` has it.
+        result["structuredContent"] = json!({ "sum": 3 });
+        let response = answers::response(id, result, modern);
         self.send(&response).await;
     }
 
@@ -169,17 +170,16 @@ async fn reply(
     others: &UnboundedSender<Value>,
 ) -> Result<Response<Either<Full<Bytes>, Events>>, hyper::Error> {
     let (head, body) = request.into_parts();
-    let message: Value = serde_json::from_slice(&body.collect().await?.to_bytes())
-        .unwrap_or_default();
+    let message: Value =
+        serde_json::from_slice(&body.collect().await?.to_bytes()).unwrap_or_default();
     let mut response = Response::new(Either::Left(Full::default()));
     let kind = |text| HeaderValue::from_static(text);
     if head.method != Method::POST {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     } else if answers::method(&message) == "tools/call" {
         let (events, receiver) = mpsc::channel(8);
-        let headers = head.headers;
         // The test may have ended already.
-        drop(calls.send(Call { message, headers, events }));
+        drop(calls.send(Call { message, events }));
         let events = kind("text/event-stream");
         response.headers_mut().insert(header::CONTENT_TYPE, events);
         *response.body_mut() = Either::Right(Events(receiver));

@@ -12,15 +12,12 @@ use rmcp::{
     ErrorData, RoleServer,
     model::{
         ClientCapabilities, InputRequest, InputRequests, InputRequiredResult, InputResponses,
-        JsonObject, ProtocolVersion, RequestMetaObject, RequestStateCodec, SealOptions,
+        JsonObject, ProtocolVersion, RequestStateCodec, SealOptions,
         ServerRequest,
     },
     service::{PeerRequestOptions, RequestContext, ServiceError},
 };
 use serde_json::{Map, Value, json};
-
-/// The `_meta` key by which a legacy request tells the key that a modern one would have.
-pub(crate) const KEY_HINT: &str = "portcullis/inputKey";
 
 const ROUNDS_MAX: usize = 10;
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -245,9 +242,7 @@ async fn send(
         InputRequest::ListRoots(request) => ServerRequest::ListRootsRequest(request),
         _ => return Err(ErrorData::internal_error("no such request", None)),
     };
-    let mut meta = RequestMetaObject::new();
-    meta.insert(KEY_HINT.to_owned(), Value::from(key));
-    let options = PeerRequestOptions::with_timeout(ANSWER_TIMEOUT).with_meta(meta);
+    let options = PeerRequestOptions::with_timeout(ANSWER_TIMEOUT);
     let sent = cx
         .peer
         .send_request_with_option(request, options)
