@@ -14,11 +14,13 @@ mod bound;
 mod catalog;
 mod definition;
 mod denial;
+mod fault;
 mod principal;
 mod request;
 pub mod schema;
 mod ticket;
 
+use portcullis_mcp::RpcError;
 use portcullis_store::{CallEnd, CallStart, Store};
 
 pub use ask::Ask;
@@ -26,6 +28,7 @@ pub use bound::{ResultBody, ResultKind};
 pub use catalog::Catalog;
 pub use definition::{DefinitionFault, ToolDefinition};
 pub use denial::Denial;
+pub use fault::safe_error;
 pub use portcullis_store::Outcome;
 pub use principal::{Principal, PrincipalKind};
 pub use request::{Authorized, NoRandomness, Request, RequestId, Timestamp};
@@ -134,6 +137,11 @@ impl Pipeline {
         answer: Bytes,
     ) -> Result<Authorized<ResultBody>, Denial> {
         ask::check_answer(ask, answer, &self.settings).map(Authorized::new)
+    }
+
+    /// Makes a server's JSON-RPC error safe for the client; what it took out is logged for the operator.
+    pub fn check_error(&self, error: RpcError) -> RpcError {
+        fault::check(error)
     }
 
     /// Checks a notification from a server.

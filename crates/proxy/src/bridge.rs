@@ -9,7 +9,7 @@ mod rounds;
 mod shape;
 mod task;
 
-pub(crate) use ask::{Asked, Asks, Permitted, undeclared};
+pub(crate) use ask::{Asked, Asks, Permitted, Question, undeclared};
 pub(crate) use park::{Open, Parked, answers, digest_of, input_requests, take};
 pub(crate) use rounds::{ROUNDS_MAX, answer_round, input_required};
 pub(crate) use shape::{

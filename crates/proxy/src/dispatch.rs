@@ -13,7 +13,7 @@ use portcullis_pipeline::{
     Authorized, Completion, Outcome as End, Request, ResultKind, Ticket, ToolDefinition,
 };
 
-use crate::bridge::{self, Asked, Asks, Open, Permitted};
+use crate::bridge::{self, Asked, Asks, Open, Permitted, Question};
 use crate::caller::Caller;
 use crate::federation::{self, Target};
 use crate::hello;
@@ -25,7 +25,7 @@ use crate::reply::{Refusal, Reply, render};
 use crate::route::Route;
 use crate::runtime::Server;
 use crate::seal::Binding;
-use crate::upstream::{Answer, Ask, Event, Exchange, UpstreamError};
+use crate::upstream::{Answer, Event, Exchange, UpstreamError};
 
 /// How long a server's requests to a modern client are gathered, so that they go out together.
 const GATHER: Duration = Duration::from_millis(50);
@@ -95,7 +95,7 @@ async fn set_level(caller: &Caller, params: Option<Bytes>) -> Result<Bytes, Refu
             if let Some(link) = slot.get()
                 && link.era() == Era::Legacy
             {
-                link.set_level(&caller.profile, &level).await;
+                link.set_level(&caller.runtime, &caller.profile, &level).await;
             }
         }
     }
@@ -259,7 +259,7 @@ pub(crate) struct Running {
 
 enum Step {
     Done(Result<Answer, UpstreamError>),
-    Input(Vec<(Ask, Permitted)>),
+    Input(Vec<(Question, Permitted)>),
 }
 
 enum Concluded {
@@ -360,19 +360,19 @@ impl Running {
                 continue;
             };
             let outcome = open.permitted.answer(&caller.runtime, outcome);
-            let sent = self.exchange.answer(&open.ask, &outcome).await;
+            let sent = open.question.answer(&mut self.exchange, outcome).await;
             sent.map_err(|error| Refusal::upstream(&self.link.server.name, error))?;
         }
         Ok(())
     }
 
     /// Takes down what the server asked, under keys that no other round uses.
-    fn gather(&mut self, asks: Vec<(Ask, Permitted)>) {
-        for (at, (ask, permitted)) in asks.into_iter().enumerate() {
+    fn gather(&mut self, asks: Vec<(Question, Permitted)>) {
+        for (at, (question, permitted)) in asks.into_iter().enumerate() {
             let key = format!("input-{}-{}", self.rounds + 1, at + 1);
             self.open.push(Open {
                 key,
-                ask,
+                question,
                 permitted,
             });
         }
@@ -390,15 +390,34 @@ impl Running {
             capabilities: &caller.profile.capabilities,
             link: &self.link,
         };
+        // What the server asks beside its exchanges, on a link that several clients' requests share.
+        let mut beside = self.link.take_questions();
         let mut asks = Asks::default();
         let mut gathered = Vec::new();
         let mut gather_until = None;
         loop {
-            let event = tokio::select! {
+            let question = tokio::select! {
                 biased;
-                event = self.exchange.next() => event,
-                (ask, outcome) = asks.next(), if !asks.is_empty() => {
-                    if let Err(error) = self.exchange.answer(&ask, &outcome).await {
+                event = self.exchange.next() => match event {
+                    Event::Ask(ask) => Question::Within(ask),
+                    Event::Done(answer) => return Step::Done(answer),
+                    Event::Progress(params) => {
+                        if let Some(token) = &self.progress {
+                            send_progress(caller, token, &params);
+                        }
+                        continue;
+                    }
+                    Event::Notification { method, params } => {
+                        send_notification(caller, &self.link, &method, params.as_ref());
+                        continue;
+                    }
+                },
+                Some((ask, reply)) = beside.next() => {
+                    self.exchange.hold();
+                    Question::Beside(ask, reply)
+                }
+                (question, outcome) = asks.next(), if !asks.is_empty() => {
+                    if let Err(error) = question.answer(&mut self.exchange, outcome).await {
                         return Step::Done(Err(error));
                     }
                     continue;
@@ -407,32 +426,23 @@ impl Running {
                     return Step::Input(gathered);
                 }
             };
-            match event {
-                Event::Done(answer) => return Step::Done(answer),
-                Event::Progress(params) => {
-                    if let Some(token) = &self.progress {
-                        send_progress(caller, token, &params);
+            if let Some(session) = &caller.session {
+                asks.add(asked, session, &caller.stream, question);
+                continue;
+            }
+            let ask = question.ask();
+            match asked.permit(&ask.method, ask.params.as_ref()).await {
+                Ok(permitted) => {
+                    gathered.push((question, permitted));
+                    gather_until = Some(tokio::time::Instant::now() + GATHER);
+                }
+                Err(error) => {
+                    self.lacking = self.lacking.or_else(|| asked.lacking(&ask.method));
+                    let refused = Outcome::Error(error);
+                    if let Err(error) = question.answer(&mut self.exchange, refused).await {
+                        return Step::Done(Err(error));
                     }
                 }
-                Event::Notification { method, params } => {
-                    send_notification(caller, &self.link, &method, params.as_ref());
-                }
-                Event::Ask(ask) => match &caller.session {
-                    Some(session) => asks.add(asked, session, &caller.stream, ask),
-                    None => match asked.permit(&ask.method, ask.params.as_ref()).await {
-                        Ok(permitted) => {
-                            gathered.push((ask, permitted));
-                            gather_until = Some(tokio::time::Instant::now() + GATHER);
-                        }
-                        Err(error) => {
-                            self.lacking = self.lacking.or_else(|| asked.lacking(&ask.method));
-                            let refused = Outcome::Error(error);
-                            if let Err(error) = self.exchange.answer(&ask, &refused).await {
-                                return Step::Done(Err(error));
-                            }
-                        }
-                    },
-                },
             }
         }
     }
@@ -477,6 +487,7 @@ impl Running {
                 if let Some(asks_for) = url_elicitation(caller, &link, &error).await {
                     return Ok(Concluded::Result(asks_for));
                 }
+                let error = caller.runtime.pipeline.check_error(error);
                 let error = bridge::shape_error(caller.era(), link.era(), method_name, error);
                 return Err(Refusal::Server {
                     error,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use portcullis_mcp::{Era, Object, Outcome, RpcError, ServerName, code, method, quote};
+use portcullis_mcp::{Era, Object, Outcome, ServerName, method, quote};
 use portcullis_pipeline::Catalog;
 use tokio::sync::{broadcast, mpsc};
 
@@ -19,7 +19,7 @@ use crate::federation;
 use crate::outbound;
 use crate::runtime::{Runtime, Server};
 use crate::session::Session;
-use crate::upstream::{Connection, Event, Profile, Unsolicited, UpstreamError};
+use crate::upstream::{Ask, Connection, Event, Profile, Reply, Unsolicited, UpstreamError};
 
 /// Messages of a server that wait to be passed on.
 const INBOX: usize = 64;
@@ -36,6 +36,8 @@ pub(crate) struct Link {
     pub(crate) connection: Arc<Connection>,
     owner: Owner,
     tools: Mutex<Option<Arc<Tools>>>,
+    /// Requests in progress that can answer what the server asks beside its exchanges, the newest last.
+    takers: Mutex<Vec<mpsc::WeakSender<(Ask, Reply)>>>,
     /// How many listeners want updates of each resource.
     subscribed: Mutex<HashMap<Box<str>, usize>>,
 }
@@ -58,6 +60,20 @@ pub(crate) struct Note {
 pub(crate) struct Tools {
     pub(crate) catalog: Catalog,
     pub(crate) listed: Instant,
+}
+
+/// What a server asks beside its exchanges, for as long as somebody can answer.
+#[derive(Debug)]
+pub(crate) struct Questions(Option<(mpsc::Sender<(Ask, Reply)>, mpsc::Receiver<(Ask, Reply)>)>);
+
+impl Questions {
+    /// The next question; waits for ever where none can come.
+    pub(crate) async fn next(&mut self) -> Option<(Ask, Reply)> {
+        match &mut self.0 {
+            Some((_, questions)) => questions.recv().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// The links that are shared, by what they may be shared for.
@@ -246,6 +262,7 @@ impl Link {
             connection,
             owner,
             tools: Mutex::new(server.tools()),
+            takers: Mutex::default(),
             subscribed: Mutex::default(),
         });
         tokio::spawn(pump(
@@ -253,18 +270,27 @@ impl Link {
             Arc::downgrade(&link),
             Arc::clone(&caller.runtime),
         ));
+        if let (Owner::Shared(_), Era::Legacy) = (&link.owner, link.era()) {
+            // What the server asks of a client may come on a stream of its own.
+            link.connection.open_stream();
+        }
         let level = match &caller.session {
             Some(session) => session.log_level(),
             None => caller.profile.log_level.clone(),
         };
         if let (Some(level), Era::Legacy) = (level, link.era()) {
-            link.set_level(&caller.profile, &level).await;
+            link.set_level(&caller.runtime, &caller.profile, &level).await;
         }
         Ok(link)
     }
 
     /// Tells a legacy server the least level of log messages that is wanted.
-    pub(crate) async fn set_level(&self, profile: &Arc<Profile>, level: &str) {
+    pub(crate) async fn set_level(
+        self: &Arc<Self>,
+        runtime: &Arc<Runtime>,
+        profile: &Arc<Profile>,
+        level: &str,
+    ) {
         if !self.declares("logging") {
             return;
         }
@@ -272,7 +298,7 @@ impl Link {
         params.set("level", quote(level));
         let params = Some(params.to_vec().into());
         if let Err(error) = self
-            .request(method::LOGGING_SET_LEVEL, params, profile)
+            .request(runtime, method::LOGGING_SET_LEVEL, params, profile)
             .await
         {
             tracing::warn!(server = %self.server.name, %error, "the log level could not be set");
@@ -285,9 +311,10 @@ impl Link {
         Object::parse(capabilities).is_some_and(|declared| declared.contains(capability))
     }
 
-    /// A request of the gateway's own.
+    /// A request of the gateway's own. What else comes meanwhile is passed on as if it had come outside of any request.
     pub(crate) async fn request(
-        &self,
+        self: &Arc<Self>,
+        runtime: &Arc<Runtime>,
         method_name: &str,
         params: Option<Bytes>,
         profile: &Arc<Profile>,
@@ -295,10 +322,60 @@ impl Link {
         let call = outbound::internal(method_name, params, Arc::clone(profile));
         let mut exchange = self.connection.exchange(call).await?;
         loop {
-            if let Event::Done(answer) = exchange.next().await {
-                return answer.map(|answer| answer.outcome);
+            match exchange.next().await {
+                Event::Done(answer) => return answer.map(|answer| answer.outcome),
+                Event::Notification { method, params } => {
+                    self.take_note(runtime, Note { method, params });
+                }
+                Event::Ask(ask) => {
+                    if let Some(reply) = exchange.reply_to(&ask) {
+                        self.pass_question(runtime, ask, reply);
+                    }
+                }
+                Event::Progress(_) => {}
             }
         }
+    }
+
+    /// Offers to answer, while the result is held, what the server asks beside its exchanges. Only a shared link needs it.
+    pub(crate) fn take_questions(&self) -> Questions {
+        match (&self.owner, self.era()) {
+            (Owner::Shared(_), Era::Legacy) => {
+                let (sender, questions) = mpsc::channel(INBOX);
+                let mut takers = self.takers.lock();
+                takers.retain(|taker| taker.strong_count() > 0);
+                takers.push(sender.downgrade());
+                Questions(Some((sender, questions)))
+            }
+            _ => Questions(None),
+        }
+    }
+
+    /// Carries a question of the server's that belongs to no request: to the session whose link this is, else to the newest
+    /// request in progress.
+    fn pass_question(self: &Arc<Self>, runtime: &Arc<Runtime>, ask: Ask, reply: Reply) {
+        if let Owner::Shared(_) = &self.owner {
+            let taker = self.takers.lock().iter().rev().find_map(mpsc::WeakSender::upgrade);
+            // A reply that is dropped tells the server that nobody can answer.
+            drop(taker.map(|taker| taker.try_send((ask, reply))));
+            return;
+        }
+        let (link, runtime) = (Arc::clone(self), Arc::clone(runtime));
+        tokio::spawn(async move {
+            let Some(session) = link.session() else { return };
+            let asked = Asked {
+                runtime: &runtime,
+                principal: &session.principal,
+                era: Era::Legacy,
+                capabilities: &session.profile.capabilities,
+                link: &link,
+            };
+            let (stream, params) = (session.standing(), ask.params.as_ref());
+            let outcome = asked.ask(&session, stream, &ask.method, params).await;
+            if let Err(error) = reply.send(outcome).await {
+                tracing::debug!(server = %link.server.name, %error, "an answer did not reach its server");
+            }
+        });
     }
 
     pub(crate) fn era(&self) -> Era {
@@ -398,31 +475,7 @@ async fn pump(mut messages: mpsc::Receiver<Unsolicited>, link: Weak<Link>, runti
             Unsolicited::Notification { method, params } => {
                 link.take_note(&runtime, Note { method, params });
             }
-            Unsolicited::Ask(ask, reply) => {
-                let runtime = Arc::clone(&runtime);
-                tokio::spawn(async move {
-                    let outcome = match link.session() {
-                        Some(session) => {
-                            let asked = Asked {
-                                runtime: &runtime,
-                                principal: &session.principal,
-                                era: Era::Legacy,
-                                capabilities: &session.profile.capabilities,
-                                link: &link,
-                            };
-                            let (stream, params) = (session.standing(), ask.params.as_ref());
-                            asked.ask(&session, stream, &ask.method, params).await
-                        }
-                        None => Outcome::Error(RpcError::new(
-                            code::METHOD_NOT_FOUND,
-                            "no request of a client is in progress that this could belong to",
-                        )),
-                    };
-                    if let Err(error) = reply.send(outcome).await {
-                        tracing::debug!(server = %link.server.name, %error, "an answer did not reach its server");
-                    }
-                });
-            }
+            Unsolicited::Ask(ask, reply) => link.pass_question(&runtime, ask, reply),
             Unsolicited::Closed => return,
         }
     }

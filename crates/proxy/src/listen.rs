@@ -20,7 +20,7 @@ use crate::link::{Link, Note};
 use crate::outbound;
 use crate::reply::Refusal;
 use crate::route::Route;
-use crate::runtime::Server;
+use crate::runtime::{Runtime, Server};
 use crate::session::Session;
 use crate::upstream::{Event, UpstreamError};
 
@@ -450,6 +450,7 @@ impl Listener {
 /// Subscriptions to resources at a legacy server, taken back when they are dropped.
 struct Subscriptions {
     link: Arc<Link>,
+    runtime: Arc<Runtime>,
     profile: Arc<crate::upstream::Profile>,
     uris: Vec<String>,
 }
@@ -462,14 +463,14 @@ impl Subscriptions {
     ) -> Result<Self, UpstreamError> {
         let mut begun = Self {
             link: Arc::clone(link),
+            runtime: Arc::clone(&caller.runtime),
             profile: Arc::clone(&caller.profile),
             uris: Vec::new(),
         };
         for uri in uris {
             begun.uris.push(uri.clone());
             if link.subscribe(uri) {
-                link.request(
-                    method::RESOURCES_SUBSCRIBE,
+                link.request(&caller.runtime, method::RESOURCES_SUBSCRIBE,
                     Some(uri_params(uri)),
                     &caller.profile,
                 )
@@ -482,7 +483,8 @@ impl Subscriptions {
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
-        let (link, profile) = (Arc::clone(&self.link), Arc::clone(&self.profile));
+        let (link, runtime) = (Arc::clone(&self.link), Arc::clone(&self.runtime));
+        let profile = Arc::clone(&self.profile);
         let last: Vec<String> = self
             .uris
             .drain(..)
@@ -494,8 +496,7 @@ impl Drop for Subscriptions {
         tokio::spawn(async move {
             for uri in last {
                 let params = Some(uri_params(&uri));
-                if let Err(error) = link
-                    .request(method::RESOURCES_UNSUBSCRIBE, params, &profile)
+                if let Err(error) = link.request(&runtime, method::RESOURCES_UNSUBSCRIBE, params, &profile)
                     .await
                 {
                     tracing::debug!(server = %link.server.name, %error, "a subscription could not be taken back");

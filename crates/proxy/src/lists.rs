@@ -189,7 +189,7 @@ fn offered<'a>(link: &Link, catalog: &Catalog, entries: &'a [Bytes]) -> Vec<&'a 
 /// The definition of a tool by the server's own name for it; asks the server when it is not known.
 pub(crate) async fn tool(
     caller: &Caller,
-    link: &Link,
+    link: &Arc<Link>,
     name: &str,
 ) -> Result<Option<Arc<ToolDefinition>>, UpstreamError> {
     let now = Instant::now();
@@ -241,7 +241,7 @@ fn part(page: &Bytes, item: &[u8]) -> Bytes {
 /// Fetches all pages of a list, within bounds.
 async fn fetch_all(
     caller: &Caller,
-    link: &Link,
+    link: &Arc<Link>,
     method_name: &str,
 ) -> Result<Vec<Bytes>, UpstreamError> {
     let Some(member) = entries_member(method_name) else {
@@ -255,7 +255,7 @@ async fn fetch_all(
             params.set("cursor", cursor);
             Bytes::from(params.to_vec())
         });
-        let page = match link.request(method_name, params, &caller.profile).await? {
+        let page = match link.request(&caller.runtime, method_name, params, &caller.profile).await? {
             Outcome::Result(page) => page,
             // A server without this kind of thing has an empty list of them.
             Outcome::Error(error) if error.code == portcullis_mcp::code::METHOD_NOT_FOUND => break,

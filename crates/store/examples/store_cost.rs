@@ -36,22 +36,18 @@ fn end() -> CallEnd {
     }
 }
 
-/// Processor time of the whole process so far, in microseconds (Linux; clock ticks of 10 ms).
+/// Processor time of the whole process so far, in microseconds (Linux).
 fn cpu_us() -> Result<u64, Box<dyn Error>> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|text| text.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    Ok((ticks(11) + ticks(12)) * 10_000)
+    let mut total = 0;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+        total += text
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .parse::<u64>()?;
+    }
+    Ok(total / 1000)
 }
 
 async fn calls(store: Store, count: u64) {

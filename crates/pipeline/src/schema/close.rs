@@ -11,7 +11,15 @@ use super::graph::Graph;
 
 /// The formats that are asserted.
 const FORMATS: [&str; 9] = [
-    "date-time", "date", "time", "email", "hostname", "ipv4", "ipv6", "uri", "uuid",
+    "date-time",
+    "date",
+    "time",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uri",
+    "uuid",
 ];
 
 /// The keywords of 2020-12 that mean nothing in draft 7.
@@ -47,7 +55,10 @@ pub(super) fn plain(document: &Value, dialect: Dialect, graph: &Graph) -> Value 
             if members.get("contentEncoding").is_some_and(Value::is_string) {
                 members.remove("contentEncoding");
             }
-            if members.get("contentMediaType").is_some_and(Value::is_string) {
+            if members
+                .get("contentMediaType")
+                .is_some_and(Value::is_string)
+            {
                 members.remove("contentMediaType");
             }
         }

@@ -44,6 +44,9 @@ pub(super) struct Cost {
     depth: usize,
     /// The steps of the whole schema at once; `None` when it recurs.
     whole: Option<u64>,
+    /// Whether the library remembers answers where the schema recurs. It does so only for whether a
+    /// value is valid, never for what was evaluated.
+    remembers: bool,
 }
 
 impl Cost {
@@ -77,7 +80,9 @@ impl Cost {
             here: vec![0; count],
             depth: 0,
             whole: None,
+            remembers: false,
         };
+        cost.remembers = !cost.asks.contains(&true);
         cost.weigh_places()?;
         cost.weigh_whole();
         Ok(cost)
@@ -176,7 +181,9 @@ impl Cost {
             // The schema `true` or `false`.
             return Some(1);
         }
-        let size = measure.values.saturating_add(measure.bytes / BYTES_PER_STEP);
+        let size = measure
+            .values
+            .saturating_add(measure.bytes / BYTES_PER_STEP);
         let nesting = (self.depth + 2).saturating_mul(measure.depth + 1);
         if let Some(whole) = self.whole
             && nesting <= NESTING_MAX
@@ -190,10 +197,7 @@ impl Cost {
             cost: self,
             steps: 0,
         };
-        let root = Applied {
-            count: 1,
-            depth: 1,
-        };
+        let root = Applied { count: 1, depth: 1 };
         walk.visit(value, &BTreeMap::from([(0, root)]))?;
         Some(walk.steps)
     }
@@ -267,7 +271,7 @@ impl Walk<'_> {
         for (number, applied) in applied {
             let rank = cost.rank.get(*number).copied()?;
             let mut applied = *applied;
-            if is_container && cost.whole.is_none() {
+            if is_container && cost.remembers {
                 applied.count = applied.count.min(REPEATED_MAX);
             }
             open.entry(rank).or_default().0.add(applied);

@@ -42,7 +42,9 @@ pub(super) fn measure(json: &[u8]) -> Measure {
             b'0'..=b'9' | b'-' => {
                 let length = rest
                     .iter()
-                    .position(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+                    .position(|byte| {
+                        !matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
+                    })
                     .unwrap_or(rest.len());
                 let (more, after) = rest.split_at_checked(length).unwrap_or((rest, b""));
                 measure.rounds |= is_rounded(*byte, more);
@@ -80,7 +82,9 @@ fn is_rounded(first: u8, more: &[u8]) -> bool {
     };
     match first {
         b'-' => format!("-{digits}").parse::<i64>().is_err(),
-        first => format!("{}{digits}", char::from(first)).parse::<u64>().is_err(),
+        first => format!("{}{digits}", char::from(first))
+            .parse::<u64>()
+            .is_err(),
     }
 }
 

@@ -81,7 +81,9 @@ impl<'v> Resources<'v> {
             return Ok(resource);
         }
         let draft7 = self.dialect == Dialect::Draft7;
-        if !at.is_empty() && let Some(name) = members.get("$schema") {
+        if !at.is_empty()
+            && let Some(name) = members.get("$schema")
+        {
             let name = name.as_str().and_then(Dialect::named);
             if name != Some(self.dialect) {
                 return Err(Unusable::Dialect);
@@ -150,7 +152,11 @@ impl<'v> Resources<'v> {
             let (value, pointer) = resource.anchors.get(&*fragment)?;
             return Some(Target {
                 value,
-                resource: self.begins.get(&std::ptr::from_ref(*value)).copied().unwrap_or(at),
+                resource: self
+                    .begins
+                    .get(&std::ptr::from_ref(*value))
+                    .copied()
+                    .unwrap_or(at),
                 pointer: pointer.clone(),
             });
         };

@@ -36,29 +36,49 @@ fn undecided(schema: String, json: String) {
     assert_eq!(thread.join().unwrap(), Err(Invalid::Undecided));
 }
 
-#[test]
-fn references_in_circles_are_undecided() {
-    undecided(r##"{"$ref":"#"}"##.into(), "{}".into());
-    undecided(r##"{"allOf":[{"$ref":"#"}]}"##.into(), "{}".into());
-    undecided(r##"{"not":{"$ref":"#"}}"##.into(), "{}".into());
-    undecided(r##"{"anyOf":[{"type":"string"},{"$ref":"#/$defs/a"}],"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}"##.into(), "{}".into());
+/// Refused before anything is evaluated.
+#[track_caller]
+fn unusable(schema: &str, expected: &str) {
+    let started = Instant::now();
+    let refused = compile(schema).map(drop).unwrap_err().to_string();
+    assert_eq!(refused, expected, "{schema}");
+    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
-fn doubling_is_undecided() {
+fn references_in_circles_are_unusable() {
+    let told = |at: &str| format!("the subschema at `{at}` refers to itself for the same value");
+    unusable(r##"{"$ref":"#"}"##, &told(""));
+    unusable(r##"{"allOf":[{"$ref":"#"}]}"##, &told(""));
+    unusable(r##"{"not":{"$ref":"#"}}"##, &told(""));
+    unusable(
+        r##"{"anyOf":[{"type":"string"},{"$ref":"#/$defs/a"}],"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}"##,
+        &told("/$defs/a"),
+    );
+    unusable(
+        r##"{"$dynamicAnchor":"a","properties":{"p":{"if":{"$dynamicRef":"#a"},"$dynamicAnchor":"a"}}}"##,
+        &told("/properties/p"),
+    );
+    unusable(
+        r##"{"$schema":"http://json-schema.org/draft-07/schema#","dependencies":{"a":{"$ref":"#"}}}"##,
+        &told(""),
+    );
+}
+
+#[test]
+fn doubling_is_unusable_or_undecided() {
     let definitions: Vec<String> = (0..40)
         .map(|number| {
             let next = format!(r##"{{"$ref":"#/$defs/d{}"}}"##, number + 1);
             format!(r#""d{number}":{{"anyOf":[{next},{next}]}}"#)
         })
         .collect();
-    undecided(
-        format!(
-            r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d40":false}}}}"##,
-            definitions.join(",")
-        ),
-        "{}".into(),
+    let schema = format!(
+        r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d40":false}}}}"##,
+        definitions.join(",")
     );
+    let refused = compile(&schema).map(drop).unwrap_err();
+    assert!(matches!(refused, Unusable::TooIntricate(_)), "{refused}");
     let tree =
         r##"{"allOf":[{"properties":{"a":{"$ref":"#"}}},{"properties":{"a":{"$ref":"#"}}}]}"##;
     let deep = format!("{}{{}}{}", r#"{"a":"#.repeat(60), "}".repeat(60));
@@ -66,7 +86,7 @@ fn doubling_is_undecided() {
 }
 
 #[test]
-fn a_long_chain_of_references_is_undecided() {
+fn a_long_chain_of_references_is_unusable() {
     let definitions: Vec<String> = (0..5000)
         .map(|number| format!(r##""d{number}":{{"$ref":"#/$defs/d{}"}}"##, number + 1))
         .collect();
@@ -74,15 +94,39 @@ fn a_long_chain_of_references_is_undecided() {
         r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d5000":{{}}}}}}"##,
         definitions.join(",")
     );
-    undecided(schema, "{}".into());
+    let refused = compile(&schema).map(drop).unwrap_err();
+    assert!(matches!(refused, Unusable::TooIntricate(_)), "{refused}");
 }
 
 #[test]
-fn the_deepest_stack_fits_a_worker() {
-    // Both depths at once: members within members, and references within each.
+fn asking_again_at_every_level_is_undecided() {
     let schema = r##"{"allOf":[{"anyOf":[{"properties":{"a":{"$ref":"#"}}}]}]}"##;
     let deep = format!("{}{{}}{}", r#"{"a":"#.repeat(60), "}".repeat(60));
     undecided(schema.into(), deep);
+}
+
+/// As deep as an evaluation may be, on a stack as small as a worker's.
+#[test]
+fn the_deepest_evaluation_fits_a_worker() {
+    let work = || {
+        for (chain, levels) in [(2, 60), (80, 2), (180, 0)] {
+            let links: Vec<String> = (0..chain)
+                .map(|number| format!(r##""d{number}":{{"$ref":"#/$defs/d{}"}}"##, number + 1))
+                .collect();
+            let schema = format!(
+                r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d{chain}":{{"properties":{{"a":{{"$ref":"#"}}}}}}}}}}"##,
+                links.join(",")
+            );
+            let validator = compile(&schema).unwrap();
+            let fits = format!("{}{{}}{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+            assert_eq!(validator.validate(fits.as_bytes()), Ok(()), "{chain} {levels}");
+            let fails = fits.replace("{}", r#"{"b":1}"#);
+            let told = validator.validate(fails.as_bytes()).unwrap_err();
+            assert!(matches!(told, Invalid::Faults(_)), "{chain} {levels} {told:?}");
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    thread.spawn(work).unwrap().join().unwrap();
 }
 
 #[test]

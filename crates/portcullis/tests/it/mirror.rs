@@ -10,6 +10,8 @@ const METHOD: (&str, &str) = ("mcp-method", "tools/call");
 const NAME: (&str, &str) = ("mcp-name", "echo");
 const MISMATCH: i64 = -32020;
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 async fn gateway(recorder: &Recorder) -> Gateway {
     let setup = Setup::new().clients();
     setup.url("one", &recorder.url(), "modern").start().await
@@ -205,7 +207,7 @@ async fn a_mirrored_argument_is_compared() {
         let arguments = value.map_or_else(|| json!({}), |value| json!({ "value": value }));
         json!({ "name": "test_custom_header", "arguments": arguments })
     };
-    let bad: [(&[(&str, &str)], Option<&str>); 8] = [
+    let bad: [(Headers<'_>, Option<&str>); 8] = [
         (&[], Some("a")),
         (&[("mcp-param-value", "b")], Some("a")),
         (&[("mcp-param-value", "A")], Some("a")),
@@ -229,7 +231,7 @@ async fn a_mirrored_argument_is_compared() {
         let code = answer.message().await.unwrap()["error"]["code"].as_i64();
         assert_eq!((status, code), (400, Some(MISMATCH)), "{headers:?}");
     }
-    let good: [(&[(&str, &str)], &str); 4] = [
+    let good: [(Headers<'_>, &str); 4] = [
         (&[("mcp-param-value", "a")], "a"),
         (&[("mcp-param-value", "=?base64?YQ==?=")], "a"),
         (&[("mcp-param-value", "=?base64?w6k=?=")], "\u{e9}"),

@@ -22,7 +22,7 @@ pub(crate) use scripted::{Call, Scripted};
 pub(crate) use tls::Identity;
 
 /// Longer than any step of these tests takes on a busy machine.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_mins(1);
 /// The token of the client `alice`, and a word that is to be found nowhere.
 pub(crate) const ALICE: &str = "alice-canary-f00dfeed-0123456789abcdef";
 /// The token of the client `bob`.
@@ -68,13 +68,13 @@ impl Setup {
 
     /// Adds a server with these settings.
     pub(crate) fn server(mut self, name: &str, settings: &str) -> Self {
-        self.rest += &format!("[servers.{name}]\n{settings}\n");
+        self.rest = format!("{}[servers.{name}]\n{settings}\n", self.rest);
         self
     }
 
     /// Adds lines to `[limits]`.
     pub(crate) fn limits(mut self, lines: &str) -> Self {
-        self.limits += &format!("{lines}\n");
+        self.limits = format!("{}{lines}\n", self.limits);
         self
     }
 

@@ -23,6 +23,8 @@ async fn gateway(directory: &TempDir, recorder: &Recorder) -> (Gateway, Identity
     (gateway, identity)
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// The head of a call of `echo`; `authority` is the target's, for HTTP/2.
 fn call(authority: Option<&str>) -> http::request::Builder {
     let path = "/servers/one/mcp";
@@ -83,7 +85,7 @@ async fn http_2_is_spoken_with_the_same_checks() {
     tokio::spawn(connection);
     let own = gateway.address().to_string();
     let bearer = format!("Bearer {ALICE}");
-    let cases: [(&str, &[(&str, &str)], u16); 6] = [
+    let cases: [(&str, Headers<'_>, u16); 6] = [
         (&own, &[("authorization", &bearer)], 200),
         (&own, &[], 401),
         ("evil.example", &[("authorization", &bearer)], 403),
@@ -136,7 +138,7 @@ async fn http_2_is_spoken_with_the_same_checks() {
     }
     let all = async {
         while let Some(call) = calls.join_next().await {
-            call.unwrap()
+            call.unwrap();
         }
     };
     tokio::time::timeout(BOUND, all)

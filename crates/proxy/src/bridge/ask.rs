@@ -17,7 +17,7 @@ use crate::reply::refuse_ask;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::stream::Stream;
-use crate::upstream::Ask;
+use crate::upstream::{Ask, Exchange, Reply, UpstreamError};
 
 /// Whom a server asks, and by what.
 #[derive(Clone, Copy)]
@@ -187,10 +187,42 @@ impl Permitted {
     }
 }
 
+/// A server's request, and the way back for its answer.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// Sent within the exchange that it belongs to.
+    Within(Ask),
+    /// Sent beside it, on a stream of its own.
+    Beside(Ask, Reply),
+}
+
+impl Question {
+    pub(crate) fn ask(&self) -> &Ask {
+        match self {
+            Self::Within(ask) | Self::Beside(ask, _) => ask,
+        }
+    }
+
+    /// Gives the server its answer.
+    pub(crate) async fn answer(
+        self,
+        exchange: &mut Exchange,
+        outcome: Outcome,
+    ) -> Result<(), UpstreamError> {
+        match self {
+            Self::Within(ask) => exchange.answer(&ask, &outcome).await,
+            Self::Beside(_, reply) => {
+                exchange.release();
+                reply.send(outcome).await
+            }
+        }
+    }
+}
+
 /// A server's requests that a legacy client is answering.
 #[derive(Default)]
 pub(crate) struct Asks<'a> {
-    pending: FuturesUnordered<Pin<Box<dyn Future<Output = (Ask, Outcome)> + Send + 'a>>>,
+    pending: FuturesUnordered<Pin<Box<dyn Future<Output = (Question, Outcome)> + Send + 'a>>>,
 }
 
 impl<'a> Asks<'a> {
@@ -199,18 +231,17 @@ impl<'a> Asks<'a> {
         asked: Asked<'a>,
         session: &'a Arc<Session>,
         stream: &'a Stream,
-        ask: Ask,
+        question: Question,
     ) {
         self.pending.push(Box::pin(async move {
-            let outcome = asked
-                .ask(session, stream, &ask.method, ask.params.as_ref())
-                .await;
-            (ask, outcome)
+            let ask = question.ask();
+            let outcome = asked.ask(session, stream, &ask.method, ask.params.as_ref()).await;
+            (question, outcome)
         }));
     }
 
     /// The next answer; waits for ever when nothing is asked.
-    pub(crate) async fn next(&mut self) -> (Ask, Outcome) {
+    pub(crate) async fn next(&mut self) -> (Question, Outcome) {
         match self.pending.next().await {
             Some(answered) => answered,
             None => std::future::pending().await,

@@ -7,13 +7,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use portcullis_mcp::{Object, Outcome, RpcError, ServerName, code, is_object, meta, quote};
 
-use super::ask::Permitted;
+use super::ask::{Permitted, Question};
 use super::shape::remove_meta;
 use crate::authenticate::sha256;
 use crate::caller::Caller;
 use crate::dispatch::Running;
 use crate::reply::Refusal;
-use crate::upstream::Ask;
 
 /// A call that waits for input.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub(crate) struct Parked {
 pub(crate) struct Open {
     /// What the client knows it by.
     pub(crate) key: String,
-    pub(crate) ask: Ask,
+    pub(crate) question: Question,
     pub(crate) permitted: Permitted,
 }
 
@@ -70,9 +69,10 @@ impl Parked {
         running: Running,
     ) -> Result<Bytes, Refusal> {
         let open = running.open.iter();
-        let requests = input_requests(
-            open.map(|open| (&*open.key, &*open.ask.method, open.ask.params.as_deref())),
-        );
+        let requests = input_requests(open.map(|open| {
+            let ask = open.question.ask();
+            (&*open.key, &*ask.method, ask.params.as_deref())
+        }));
         let limits = &caller.runtime.limits;
         let (life, most) = (limits.parked_timeout.get(), limits.parked_max);
         let parked = Self { running, digest };

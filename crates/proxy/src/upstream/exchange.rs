@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::duplex::InFlight;
 use super::error::UpstreamError;
-use super::event::{Answer, Ask, Event, encode_response};
+use super::event::{Answer, Ask, Event, Reply, encode_response};
 use super::http_exchange::HttpExchange;
 use super::wire::Wire;
 
@@ -90,6 +90,30 @@ impl Exchange {
         };
         let message: Bytes = encode_response(&ask.id, outcome);
         wire.send(message).await
+    }
+
+    /// The means to answer a request that a legacy server sent within this exchange, once the exchange itself may be over.
+    pub fn reply_to(&self, ask: &Ask) -> Option<Reply> {
+        let wire = match &self.inner {
+            Inner::Http(http) => http.wire(),
+            Inner::Duplex(flight) => flight.wire(),
+            Inner::Over => return None,
+        };
+        Some(Reply::new(wire, ask.id.clone()))
+    }
+
+    /// The server waits for the answer to a request that it sent beside this exchange: its silence is ours meanwhile.
+    pub fn hold(&mut self) {
+        if let Some(timers) = &mut self.timers {
+            timers.asks = timers.asks.saturating_add(1);
+        }
+    }
+
+    /// The server has the answer to a request that it sent beside this exchange.
+    pub fn release(&mut self) {
+        if let Some(timers) = &mut self.timers {
+            timers.answered(Instant::now());
+        }
     }
 
     /// Lets go of everything; what is unfinished is cancelled at the server.
