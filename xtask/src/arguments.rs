@@ -91,3 +91,6 @@ impl Choice {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,17 +39,19 @@ const FRAMES: [&str; 8] = [
 
 /// Makes a server's error safe for the client; beside it, whether anything was taken out.
 pub fn safe_error(error: RpcError) -> (RpcError, bool) {
-    let mut safe = RpcError {
+    let keeps_data = keeps_data(&error);
+    let is_unsafe = is_unsafe(&error.message);
+    let changed = !keeps_data || is_unsafe || !error.rest.is_empty();
+    let safe = RpcError {
+        code: error.code,
+        message: if is_unsafe {
+            REPLACEMENT.into()
+        } else {
+            error.message
+        },
+        data: error.data.filter(|_| keeps_data),
         rest: Vec::new(),
-        ..error.clone()
     };
-    if !keeps_data(&safe) {
-        safe.data = None;
-    }
-    if is_unsafe(&safe.message) {
-        REPLACEMENT.clone_into(&mut safe.message);
-    }
-    let changed = safe != error;
     (safe, changed)
 }
 
@@ -97,8 +99,9 @@ fn keeps_data(error: &RpcError) -> bool {
         | code::MISSING_CLIENT_CAPABILITY
         | code::UNSUPPORTED_PROTOCOL_VERSION => true,
         // Since 2026-07-28 a resource that is not found is reported so.
-        code::INVALID_PARAMS => Object::parse(data)
-            .is_some_and(|data| data.len() == 1 && data.get_str("uri").is_some()),
+        code::INVALID_PARAMS => {
+            Object::parse(data).is_some_and(|data| data.len() == 1 && data.get_str("uri").is_some())
+        }
         _ => false,
     }
 }

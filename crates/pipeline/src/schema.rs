@@ -199,6 +199,8 @@ pub struct Validator {
     plain: jsonschema::Validator,
     closed: Option<jsonschema::Validator>,
     cost: Cost,
+    /// Whether a pattern runs by backtracking, and so may not be finished.
+    backtracks: bool,
     /// The properties of the root that may be left out.
     optional: Vec<String>,
 }
@@ -228,14 +230,16 @@ impl Validator {
             .closed
             .then(|| close::closed(&document, dialect, &graph));
         let cost = Cost::of(graph, options.closed)?;
-        let plain = build(&document, dialect, options.formats)?;
+        let (plain, backtracks) = build(&document, dialect, options.formats)?;
         let closed = closed
             .map(|closed| build(&closed, Dialect::Draft202012, options.formats))
-            .transpose()?;
+            .transpose()?
+            .map(|(closed, _)| closed);
         Ok(Self {
             plain,
             closed,
             cost,
+            backtracks,
             optional: optional(&document),
         })
     }
@@ -257,14 +261,25 @@ impl Validator {
         }
         let steps = self.cost.steps(&value, &measure);
         let steps = steps.ok_or(Invalid::Undecided)?;
+        let errors_of = |validator: &jsonschema::Validator| {
+            if steps <= TOLD_STEPS_MAX {
+                Ok(validator
+                    .iter_errors(&value)
+                    .map(ValidationError::to_owned)
+                    .collect())
+            } else if self.backtracks {
+                // Whether a pattern was left unfinished is told by the errors alone.
+                Err(Invalid::Undecided)
+            } else {
+                Ok(Vec::new())
+            }
+        };
         if !self.plain.is_valid(&value) {
-            return Err(told::invalid(&errors_of(&self.plain, &value, steps)));
+            return Err(told::invalid(&errors_of(&self.plain)?));
         }
         // INVARIANT: closing can only refuse, for the schema itself has accepted.
         match &self.closed {
-            Some(closed) if !closed.is_valid(&value) => {
-                Err(told::undeclared(&errors_of(closed, &value, steps)))
-            }
+            Some(closed) if !closed.is_valid(&value) => Err(told::undeclared(&errors_of(closed)?)),
             Some(_) | None => Ok(()),
         }
     }
@@ -312,24 +327,12 @@ impl Validator {
     }
 }
 
-/// The errors of an evaluation that failed; none when there would be too many to hold.
-fn errors_of<'v>(
-    validator: &'v jsonschema::Validator,
-    value: &'v Value,
-    steps: u64,
-) -> Vec<ValidationError<'v>> {
-    if steps <= TOLD_STEPS_MAX {
-        return validator.iter_errors(value).collect();
-    }
-    Vec::new()
-}
-
-/// Compiles a document that the graph has passed.
+/// Compiles a document that the graph has passed; beside it, whether it backtracks.
 fn build(
     document: &Value,
     dialect: Dialect,
     formats: bool,
-) -> Result<jsonschema::Validator, Unusable> {
+) -> Result<(jsonschema::Validator, bool), Unusable> {
     let options = || {
         jsonschema::options()
             .with_draft(dialect.draft())
@@ -341,7 +344,7 @@ fn build(
         .size_limit(COMPILED_PATTERN_BYTES_MAX)
         .dfa_size_limit(COMPILED_PATTERN_BYTES_MAX);
     match options().with_pattern_options(linear).build(document) {
-        Ok(validator) => return Ok(validator),
+        Ok(validator) => return Ok((validator, false)),
         Err(error) if !has_backtracking(&error) => return Err(unusable(&error)),
         Err(_) => {}
     }
@@ -352,6 +355,7 @@ fn build(
     options()
         .with_pattern_options(backtracking)
         .build(document)
+        .map(|validator| (validator, true))
         .map_err(|error| unusable(&error))
 }
 

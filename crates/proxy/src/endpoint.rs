@@ -248,7 +248,8 @@ async fn collect(body: &mut Incoming, most: usize) -> Result<Option<Bytes>, hype
         if first.is_empty() {
             first = data;
         } else {
-            all.get_or_insert_with(|| BytesMut::from(&*first)).extend_from_slice(&data);
+            all.get_or_insert_with(|| BytesMut::from(&*first))
+                .extend_from_slice(&data);
         }
     }
     Ok(Some(all.map_or(first, BytesMut::freeze)))

@@ -28,11 +28,13 @@ mod modern;
 mod outbound;
 mod reply;
 mod route;
+mod running;
 mod runtime;
 mod seal;
 mod session;
 mod stdio;
 mod stream;
+mod tokens;
 pub mod units;
 pub mod upstream;
 

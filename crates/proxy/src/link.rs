@@ -120,10 +120,7 @@ impl Links {
             slot: Arc::clone(slot),
             used: now,
         };
-        self.by_key
-            .lock()
-            .entry(key.clone())
-            .or_insert_with(held);
+        self.by_key.lock().entry(key.clone()).or_insert_with(held);
     }
 
     fn forget(&self, key: &Key, slot: &LinkSlot) {
@@ -279,7 +276,8 @@ impl Link {
             None => caller.profile.log_level.clone(),
         };
         if let (Some(level), Era::Legacy) = (level, link.era()) {
-            link.set_level(&caller.runtime, &caller.profile, &level).await;
+            link.set_level(&caller.runtime, &caller.profile, &level)
+                .await;
         }
         Ok(link)
     }
@@ -355,14 +353,21 @@ impl Link {
     /// request in progress.
     fn pass_question(self: &Arc<Self>, runtime: &Arc<Runtime>, ask: Ask, reply: Reply) {
         if let Owner::Shared(_) = &self.owner {
-            let taker = self.takers.lock().iter().rev().find_map(mpsc::WeakSender::upgrade);
+            let taker = self
+                .takers
+                .lock()
+                .iter()
+                .rev()
+                .find_map(mpsc::WeakSender::upgrade);
             // A reply that is dropped tells the server that nobody can answer.
             drop(taker.map(|taker| taker.try_send((ask, reply))));
             return;
         }
         let (link, runtime) = (Arc::clone(self), Arc::clone(runtime));
         tokio::spawn(async move {
-            let Some(session) = link.session() else { return };
+            let Some(session) = link.session() else {
+                return;
+            };
             let asked = Asked {
                 runtime: &runtime,
                 principal: &session.principal,

@@ -14,12 +14,13 @@ use tokio::task::AbortHandle;
 
 use crate::bridge;
 use crate::caller::Caller;
-use crate::dispatch::{self, TASKS_EXTENSION};
+use crate::dispatch;
 use crate::federation;
 use crate::link::{Link, Note};
 use crate::outbound;
 use crate::reply::Refusal;
 use crate::route::Route;
+use crate::running::TASKS_EXTENSION;
 use crate::runtime::{Runtime, Server};
 use crate::session::Session;
 use crate::upstream::{Event, UpstreamError};
@@ -470,7 +471,9 @@ impl Subscriptions {
         for uri in uris {
             begun.uris.push(uri.clone());
             if link.subscribe(uri) {
-                link.request(&caller.runtime, method::RESOURCES_SUBSCRIBE,
+                link.request(
+                    &caller.runtime,
+                    method::RESOURCES_SUBSCRIBE,
                     Some(uri_params(uri)),
                     &caller.profile,
                 )
@@ -496,7 +499,8 @@ impl Drop for Subscriptions {
         tokio::spawn(async move {
             for uri in last {
                 let params = Some(uri_params(&uri));
-                if let Err(error) = link.request(&runtime, method::RESOURCES_UNSUBSCRIBE, params, &profile)
+                if let Err(error) = link
+                    .request(&runtime, method::RESOURCES_UNSUBSCRIBE, params, &profile)
                     .await
                 {
                     tracing::debug!(server = %link.server.name, %error, "a subscription could not be taken back");

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use portcullis_mcp::{
     Era, Object, Outcome, ServerName, elements, federated_name, method, quote, split_federated,
 };
-use portcullis_pipeline::{Catalog, Timestamp, ToolDefinition};
+use portcullis_pipeline::{Catalog, ToolDefinition};
 
 use crate::bridge;
 use crate::caller::Caller;
@@ -20,7 +20,7 @@ use crate::federation;
 use crate::link::{Link, Tools};
 use crate::reply::Refusal;
 use crate::runtime::Server;
-use crate::seal::Binding;
+use crate::tokens::{open_cursor, seal_cursor};
 use crate::upstream::{Garbage, UpstreamError};
 
 /// Most entries in one page of a merged list.
@@ -35,8 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TOOLS_LIFE: Duration = Duration::from_secs(300);
 /// How soon an unknown tool may make the gateway ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a cursor is good for, in milliseconds.
-const CURSOR_LIFE_MS: u64 = 3_600_000;
 
 /// What one server's lists were rendered to, so that an unchanged list costs a comparison.
 #[derive(Debug, Default)]
@@ -48,7 +46,11 @@ pub(crate) struct ListCache {
 
 /// The list that the target of a request is in.
 fn list_of(method_name: &str) -> &'static str {
-    if method_name == method::TOOLS_CALL { method::TOOLS_LIST } else { method::PROMPTS_LIST }
+    if method_name == method::TOOLS_CALL {
+        method::TOOLS_LIST
+    } else {
+        method::PROMPTS_LIST
+    }
 }
 
 #[derive(Debug)]
@@ -144,8 +146,12 @@ pub(crate) fn is_list(method_name: &str) -> bool {
 /// Learns the tool definitions from a page that passes on to a client, and leaves those out that a server of the modern era
 /// must not offer: tools whose `x-mcp-header` annotations are invalid (MCP 2026-07-28, transports).
 pub(crate) fn learn(link: &Link, page: Bytes, is_first: bool) -> Bytes {
-    let Some(mut object) = Object::parse(&page) else { return page };
-    let Some(items) = object.get("tools").and_then(elements) else { return page };
+    let Some(mut object) = Object::parse(&page) else {
+        return page;
+    };
+    let Some(items) = object.get("tools").and_then(elements) else {
+        return page;
+    };
     let entries: Vec<Bytes> = items.iter().map(|item| part(&page, item)).collect();
     let known = link.tools();
     let is_whole = is_first && !object.contains("nextCursor");
@@ -155,7 +161,10 @@ pub(crate) fn learn(link: &Link, page: Bytes, is_first: bool) -> Bytes {
         // Of two definitions with one name the first counts: the page replaces what it lists.
         all.extend(previous.iter().map(|tool| tool.raw.clone()));
     }
-    let tools = Tools { catalog: Catalog::build(all, previous), listed: Instant::now() };
+    let tools = Tools {
+        catalog: Catalog::build(all, previous),
+        listed: Instant::now(),
+    };
     let offered = offered(link, &tools.catalog, &entries);
     link.learn(&Arc::new(tools));
     if offered.len() == entries.len() {
@@ -171,8 +180,11 @@ pub(crate) fn learn(link: &Link, page: Bytes, is_first: bool) -> Bytes {
 /// The entries that may be offered to clients.
 fn offered<'a>(link: &Link, catalog: &Catalog, entries: &'a [Bytes]) -> Vec<&'a [u8]> {
     let is_offered = |entry: &&Bytes| {
-        let name = Object::parse(entry).and_then(|entry| entry.get_str("name").map(Cow::into_owned));
-        let Some(tool) = name.and_then(|name| catalog.get(&name)) else { return true };
+        let name =
+            Object::parse(entry).and_then(|entry| entry.get_str("name").map(Cow::into_owned));
+        let Some(tool) = name.and_then(|name| catalog.get(&name)) else {
+            return true;
+        };
         // A reference could lead out of the schema, and a client be made to follow it.
         let refers = memchr::memmem::find(entry, b"$ref").is_some();
         let fault = match (tool.param_headers(), refers.then(|| tool.input())) {
@@ -183,7 +195,11 @@ fn offered<'a>(link: &Link, catalog: &Catalog, entries: &'a [Bytes]) -> Vec<&'a 
         tracing::warn!(server = %link.server.name, tool = %tool.name, %fault, "a tool is not offered");
         false
     };
-    entries.iter().filter(is_offered).map(|entry| &**entry).collect()
+    entries
+        .iter()
+        .filter(is_offered)
+        .map(|entry| &**entry)
+        .collect()
 }
 
 /// The definition of a tool by the server's own name for it; asks the server when it is not known.
@@ -213,7 +229,12 @@ pub(crate) async fn tool(
 
 /// Makes known what a name on the merged endpoint was cut from, if it looks cut and nobody has listed it yet: names hold
 /// longer than this process.
-pub(crate) async fn look_up_cut(caller: &Caller, method_name: &str, server: &Arc<Server>, name: &str) {
+pub(crate) async fn look_up_cut(
+    caller: &Caller,
+    method_name: &str,
+    server: &Arc<Server>,
+    name: &str,
+) {
     if is_cut(name)
         && server.lists.full_name(method_name, name).is_none()
         && server.lists.may_look(method_name, Instant::now())
@@ -255,7 +276,10 @@ async fn fetch_all(
             params.set("cursor", cursor);
             Bytes::from(params.to_vec())
         });
-        let page = match link.request(&caller.runtime, method_name, params, &caller.profile).await? {
+        let page = match link
+            .request(&caller.runtime, method_name, params, &caller.profile)
+            .await?
+        {
             Outcome::Result(page) => page,
             // A server without this kind of thing has an empty list of them.
             Outcome::Error(error) if error.code == portcullis_mcp::code::METHOD_NOT_FOUND => break,
@@ -372,7 +396,10 @@ async fn one(
                 let catalog = Catalog::build(entries.clone(), known.as_ref().map(|k| &k.catalog));
                 let offered = offered(&link, &catalog, &entries);
                 let offered = offered.into_iter().map(Bytes::copy_from_slice).collect();
-                link.learn(&Arc::new(Tools { catalog, listed: Instant::now() }));
+                link.learn(&Arc::new(Tools {
+                    catalog,
+                    listed: Instant::now(),
+                }));
                 offered
             }
             _ => entries,
@@ -412,48 +439,6 @@ fn start_of_page(
         .and_then(|cursor| open_cursor(caller, "", method_name, &cursor))
         .and_then(|start| start.parse().ok())
         .ok_or_else(|| Refusal::invalid_params("unknown cursor; list again from the start"))
-}
-
-fn cursor_binding(caller: &Caller, server: &str, method_name: &str) -> Binding {
-    let principal = caller.principal.name.as_bytes();
-    Binding::new(&[
-        b"cursor",
-        principal,
-        server.as_bytes(),
-        method_name.as_bytes(),
-    ])
-}
-
-/// Seals a cursor for a client.
-pub(crate) fn seal_cursor(
-    caller: &Caller,
-    server: &str,
-    method_name: &str,
-    cursor: &str,
-) -> Result<String, Refusal> {
-    let expires = Timestamp(caller.runtime.clock.now().0.saturating_add(CURSOR_LIFE_MS));
-    let binding = cursor_binding(caller, server, method_name);
-    caller
-        .runtime
-        .shared
-        .sealer
-        .seal(cursor, &binding, expires)
-        .map_err(|_no_randomness| Refusal::internal("no cursor could be made; try again"))
-}
-
-/// Opens a cursor that a client sends back.
-pub(crate) fn open_cursor(
-    caller: &Caller,
-    server: &str,
-    method_name: &str,
-    cursor: &str,
-) -> Option<String> {
-    let binding = cursor_binding(caller, server, method_name);
-    caller
-        .runtime
-        .shared
-        .sealer
-        .open(cursor, &binding, caller.runtime.clock.now())
 }
 
 fn render_missing(missing: &[Missing<'_>]) -> Vec<u8> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use portcullis_mcp::{
     Era, Message, Object, Request, Version, decode_value, header, is_object, meta, method,
+    param_agrees,
 };
+use portcullis_pipeline::ToolDefinition;
 
 use crate::body::Body;
 use crate::caller::{Caller, request_id, unknown_profile};
@@ -157,4 +159,31 @@ fn single(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Ref
     Ok(value
         .and_then(|v| std::str::from_utf8(v).ok())
         .map(|v| v.trim_matches([' ', '\t']).to_owned()))
+}
+
+/// Checks that the `Mcp-Param-*` fields of a modern HTTP request say what its body says (protocol 2026-07-28, transports,
+/// "Server Validation").
+pub(crate) fn check_param_headers(
+    caller: &Caller,
+    tool: &ToolDefinition,
+    params: Option<&[u8]>,
+) -> Result<(), Refusal> {
+    let Some(headers) = &caller.headers else {
+        return Ok(());
+    };
+    let params = params.and_then(Object::parse).unwrap_or_default();
+    let arguments = params.get("arguments").unwrap_or(b"{}");
+    for header in tool.param_headers().unwrap_or_default() {
+        let name = format!("mcp-param-{}", header.name.to_ascii_lowercase());
+        let mut fields = headers.get_all(&name).iter();
+        let field = fields.next().map(http::HeaderValue::as_bytes);
+        if fields.next().is_some() || !param_agrees(header, field, arguments) {
+            let message = format!(
+                "`Mcp-Param-{}` does not agree with the arguments",
+                header.name
+            );
+            return Err(Refusal::header_mismatch(message));
+        }
+    }
+    Ok(())
 }

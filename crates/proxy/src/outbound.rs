@@ -14,8 +14,16 @@ pub(crate) fn authorized(
     profile: Arc<Profile>,
     progress: bool,
 ) -> Call {
-    let headers = request.tool.as_ref().and_then(|tool| tool.param_headers().ok()).unwrap_or_default();
-    let param_headers = if headers.is_empty() { Vec::new() } else { mirrored(request, headers) };
+    let headers = request
+        .tool
+        .as_ref()
+        .and_then(|tool| tool.param_headers().ok())
+        .unwrap_or_default();
+    let param_headers = if headers.is_empty() {
+        Vec::new()
+    } else {
+        mirrored(request, headers)
+    };
     let named = method::name_param(&request.method).is_some();
     Call {
         method: request.method.clone(),
@@ -31,9 +39,15 @@ pub(crate) fn authorized(
 /// The arguments that travel as `Mcp-Param-*` fields as well.
 fn mirrored(request: &Request, headers: &[ParamHeader]) -> Vec<(Box<str>, Box<str>)> {
     let params = request.params.as_deref().and_then(Object::parse);
-    let arguments = params.as_ref().and_then(|params| params.get("arguments")).unwrap_or(b"{}");
+    let arguments = params
+        .as_ref()
+        .and_then(|params| params.get("arguments"))
+        .unwrap_or(b"{}");
     let field = |header: &ParamHeader| {
-        Some((header.name.as_str().into(), param_value(header, arguments)?.into_boxed_str()))
+        Some((
+            header.name.as_str().into(),
+            param_value(header, arguments)?.into_boxed_str(),
+        ))
     };
     headers.iter().filter_map(field).collect()
 }

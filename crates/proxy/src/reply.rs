@@ -6,8 +6,8 @@ use std::error::Error;
 use bytes::Bytes;
 use http::StatusCode;
 use portcullis_mcp::{
-    DecodeError, Era, Id, Object, Outcome, RpcError, ServerName, code, encode_error, encode_result, method,
-    quote,
+    DecodeError, Era, Id, Object, Outcome, RpcError, ServerName, code, encode_error, encode_result,
+    method, quote,
 };
 use portcullis_pipeline::{Denial, RequestId, Timestamp};
 
@@ -296,7 +296,14 @@ pub(crate) enum Door<'a> {
 impl Door<'_> {
     /// HTTP status, JSON-RPC code, stable code, sentence.
     fn told(&self) -> (StatusCode, i64, &'static str, &'static str) {
-        let bad = |code, sentence| (StatusCode::BAD_REQUEST, code::INVALID_REQUEST, code, sentence);
+        let bad = |code, sentence| {
+            (
+                StatusCode::BAD_REQUEST,
+                code::INVALID_REQUEST,
+                code,
+                sentence,
+            )
+        };
         match self {
             Self::Stray => (
                 StatusCode::FORBIDDEN,
@@ -330,11 +337,17 @@ impl Door<'_> {
             ),
             Self::Undecodable(fault) => {
                 let status = StatusCode::BAD_REQUEST;
-                (status, fault.code, "malformed-message", fault.reply_message())
+                (
+                    status,
+                    fault.code,
+                    "malformed-message",
+                    fault.reply_message(),
+                )
             }
-            Self::NoSession => {
-                bad("no-session", "`MCP-Session-Id` is missing; send `initialize` first")
-            }
+            Self::NoSession => bad(
+                "no-session",
+                "`MCP-Session-Id` is missing; send `initialize` first",
+            ),
             Self::SessionVersion => bad(
                 "session-version",
                 "`MCP-Protocol-Version` names no version that this session can be in",

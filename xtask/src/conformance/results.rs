@@ -181,3 +181,6 @@ fn text_of<'a>(check: &'a Value, member: &str) -> &'a str {
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,16 +204,16 @@ impl Cost {
 }
 
 /// The nodes so that each comes before those that it uses; those in a circle are missing.
-fn sorted(nodes: &[Node], uses: impl Fn(&Node) -> Vec<usize>) -> Vec<usize> {
-    let mut users = vec![0_usize; nodes.len()];
+fn sorted(nodes: &[Node], used_by: impl Fn(&Node) -> Vec<usize>) -> Vec<usize> {
+    let mut waiting = vec![0_usize; nodes.len()];
     for node in nodes {
-        for used in uses(node) {
-            if let Some(count) = users.get_mut(used) {
+        for used in used_by(node) {
+            if let Some(count) = waiting.get_mut(used) {
                 *count += 1;
             }
         }
     }
-    let mut order: Vec<usize> = users
+    let mut order: Vec<usize> = waiting
         .iter()
         .enumerate()
         .filter(|(_, count)| **count == 0)
@@ -222,8 +222,8 @@ fn sorted(nodes: &[Node], uses: impl Fn(&Node) -> Vec<usize>) -> Vec<usize> {
     let mut next = 0;
     while let Some(node) = order.get(next).and_then(|at| nodes.get(*at)) {
         next += 1;
-        for used in uses(node) {
-            if let Some(count) = users.get_mut(used) {
+        for used in used_by(node) {
+            if let Some(count) = waiting.get_mut(used) {
                 *count -= 1;
                 if *count == 0 {
                     order.push(used);

@@ -19,6 +19,10 @@ pub(super) struct Graph {
 
 /// One subschema that is an object; the schemas `true` and `false` apply nothing.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts about a subschema that do not exclude each other"
+)]
 pub(super) struct Node {
     /// Where it is: an escaped JSON pointer.
     pub(super) pointer: String,
@@ -108,10 +112,11 @@ fn applicator(keyword: &str, value: &Value, dialect: Dialect) -> Option<(Holds, 
         "dependencies" => (Holds::Map, Against::Here),
         "dependentSchemas" if modern => (Holds::Map, Against::Here),
         "properties" | "patternProperties" => (Holds::Map, Against::Below),
-        "additionalProperties" | "propertyNames" | "contains" => (Holds::One, Against::Below),
-        "unevaluatedProperties" | "unevaluatedItems" if modern => (Holds::One, Against::Below),
         "items" if !modern && value.is_array() => (Holds::List, Against::Below),
-        "items" => (Holds::One, Against::Below),
+        "unevaluatedProperties" | "unevaluatedItems" if modern => (Holds::One, Against::Below),
+        "additionalProperties" | "propertyNames" | "contains" | "items" => {
+            (Holds::One, Against::Below)
+        }
         "additionalItems" if !modern => (Holds::One, Against::Below),
         "prefixItems" if modern => (Holds::List, Against::Below),
         "definitions" | "$defs" => (Holds::Map, Against::Nothing),
@@ -287,8 +292,7 @@ impl<'v> Reader<'v> {
         let target = target.filter(|it| it.value.is_object() || it.value.is_boolean());
         let Some(target) = target else {
             let own = std::ptr::from_ref(found.members);
-            let place = self.numbers.iter().find_map(|(value, (number, at, _))| {
-                let _address: *const Value = *value;
+            let place = self.numbers.values().find_map(|(number, at, _)| {
                 let it = self.found.get(*number)?;
                 std::ptr::eq(it.members, own).then(|| format!("{at}/{keyword}"))
             });

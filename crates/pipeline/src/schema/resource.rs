@@ -26,7 +26,7 @@ struct Resource<'v> {
 pub(super) struct Resources<'v> {
     dialect: Dialect,
     // INVARIANT: the first is the document itself.
-    resources: Vec<Resource<'v>>,
+    all: Vec<Resource<'v>>,
     by_uri: HashMap<Url, usize>,
     /// The resource of each subschema that begins one, by its address.
     begins: HashMap<*const Value, usize>,
@@ -43,7 +43,7 @@ impl<'v> Resources<'v> {
     pub(super) fn new(dialect: Dialect, document: &'v Value) -> Self {
         let mut resources = Self {
             dialect,
-            resources: Vec::new(),
+            all: Vec::new(),
             by_uri: HashMap::new(),
             begins: HashMap::new(),
         };
@@ -52,11 +52,11 @@ impl<'v> Resources<'v> {
     }
 
     fn add(&mut self, uri: Option<Url>, root: &'v Value, pointer: &str) -> usize {
-        let at = self.resources.len();
+        let at = self.all.len();
         if let Some(uri) = uri.clone() {
             self.by_uri.entry(uri).or_insert(at);
         }
-        self.resources.push(Resource {
+        self.all.push(Resource {
             uri,
             root,
             pointer: pointer.to_owned(),
@@ -98,7 +98,7 @@ impl<'v> Resources<'v> {
         if let Some(id) = id {
             let (uri, fragment) = id.split_once('#').unwrap_or((id, ""));
             if !uri.is_empty() {
-                let base = self.resources.get(resource).and_then(|it| it.uri.as_ref());
+                let base = self.all.get(resource).and_then(|it| it.uri.as_ref());
                 let joined = base.and_then(|base| base.join(uri).ok());
                 let joined =
                     joined.ok_or_else(|| Unusable::Reference(told(&format!("{at}/$id"))))?;
@@ -106,12 +106,12 @@ impl<'v> Resources<'v> {
             }
             if draft7
                 && !fragment.is_empty()
-                && let Some(resource) = self.resources.get_mut(resource)
+                && let Some(resource) = self.all.get_mut(resource)
             {
                 resource.anchors.insert(fragment, (value, at.to_owned()));
             }
         }
-        if !draft7 && let Some(resource) = self.resources.get_mut(resource) {
+        if !draft7 && let Some(resource) = self.all.get_mut(resource) {
             if let Some(name) = members.get("$anchor").and_then(Value::as_str) {
                 resource.anchors.insert(name, (value, at.to_owned()));
             }
@@ -125,7 +125,7 @@ impl<'v> Resources<'v> {
 
     /// Where the `$dynamicAnchor`s of a name are.
     pub(super) fn dynamic_anchors(&self, name: &str) -> impl Iterator<Item = &'v Value> {
-        self.resources
+        self.all
             .iter()
             .filter_map(move |resource| resource.dynamic.get(name).copied())
     }
@@ -136,10 +136,10 @@ impl<'v> Resources<'v> {
         let at = if uri.is_empty() {
             resource
         } else {
-            let base = self.resources.get(resource)?.uri.as_ref()?;
+            let base = self.all.get(resource)?.uri.as_ref()?;
             *self.by_uri.get(&base.join(uri).ok()?)?
         };
-        let resource = self.resources.get(at)?;
+        let resource = self.all.get(at)?;
         let fragment = decoded(fragment)?;
         if fragment.is_empty() {
             return Some(Target {

@@ -171,11 +171,23 @@ fn integers_are_not_rounded() {
     check(integer, r#"{"n":18446744073709551615}"#, "ok");
     check(integer, r#"{"n":-9223372036854775808}"#, "ok");
     // Whatever the schema says of the place, and however deep.
-    for beyond in ["18446744073709551616", "-9223372036854775809", "100000000000000000000000"] {
+    for beyond in [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "100000000000000000000000",
+    ] {
         let json = format!(r#"{{"n":{beyond},"l":[0,{{"a/b":{beyond}}}]}}"#);
-        check(integer, &json, "`/n` fails `number`, `/l/1/a~1b` fails `number`");
+        check(
+            integer,
+            &json,
+            "`/n` fails `number`, `/l/1/a~1b` fails `number`",
+        );
     }
-    check(integer, r#"{"l":"18446744073709551616 \" 99999999999999999999"}"#, "ok");
+    check(
+        integer,
+        r#"{"l":"18446744073709551616 \" 99999999999999999999"}"#,
+        "ok",
+    );
     check(integer, r#"{"l":1.8446744073709551616e19}"#, "ok");
     check(integer, r#"{"n":1e3}"#, "ok");
     check(

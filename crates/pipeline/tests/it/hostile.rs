@@ -109,9 +109,19 @@ fn asking_again_at_every_level_is_undecided() {
 #[test]
 fn the_deepest_evaluation_fits_a_worker() {
     let work = || {
-        for (chain, levels) in [(2, 60), (80, 2), (180, 0)] {
+        for (link, chain, levels) in [
+            ("{}", 1, 60),
+            ("{}", 80, 2),
+            ("{}", 180, 0),
+            (r#"{"allOf":[{}]}"#, 60, 1),
+            (r#"{"anyOf":[{}]}"#, 40, 1),
+            (r#"{"if":{},"then":true}"#, 20, 1),
+        ] {
             let links: Vec<String> = (0..chain)
-                .map(|number| format!(r##""d{number}":{{"$ref":"#/$defs/d{}"}}"##, number + 1))
+                .map(|number| {
+                    let next = format!(r##"{{"$ref":"#/$defs/d{}"}}"##, number + 1);
+                    format!(r#""d{number}":{}"#, link.replace("{}", &next))
+                })
                 .collect();
             let schema = format!(
                 r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d{chain}":{{"properties":{{"a":{{"$ref":"#"}}}}}}}}}}"##,
@@ -119,10 +129,17 @@ fn the_deepest_evaluation_fits_a_worker() {
             );
             let validator = compile(&schema).unwrap();
             let fits = format!("{}{{}}{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
-            assert_eq!(validator.validate(fits.as_bytes()), Ok(()), "{chain} {levels}");
+            assert_eq!(
+                validator.validate(fits.as_bytes()),
+                Ok(()),
+                "{link} {chain} {levels}"
+            );
             let fails = fits.replace("{}", r#"{"b":1}"#);
             let told = validator.validate(fails.as_bytes()).unwrap_err();
-            assert!(matches!(told, Invalid::Faults(_)), "{chain} {levels} {told:?}");
+            assert!(
+                matches!(told, Invalid::Faults(_)),
+                "{link} {chain} {levels} {told:?}"
+            );
         }
     };
     let thread = std::thread::Builder::new().stack_size(2 << 20);
@@ -219,6 +236,61 @@ fn what_is_no_usable_schema_says_where() {
             refused(&schema)
         );
     }
+}
+
+/// Compiles on a stack as small as a worker's, and in the time that an operator waits at most.
+#[track_caller]
+fn compiles(schema: String) {
+    let work = move || {
+        let started = Instant::now();
+        let compiled = compile(&schema).map(drop);
+        (compiled, started.elapsed())
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let (compiled, took) = thread.spawn(work).unwrap().join().unwrap();
+    println!("{compiled:?} in {took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
+fn the_largest_schemas_compile() {
+    let wide: Vec<_> = (0..4_900)
+        .map(|number| format!(r#""{number}":{{"properties":{{"a":{{}}}}}}"#))
+        .collect();
+    compiles(format!(r#"{{"properties":{{{}}}}}"#, wide.join(",")));
+    let patterns: Vec<_> = (0..500)
+        .map(|number| {
+            format!(r#""{number}":{{"pattern":"^(\\w{{{number},500}}|[^a-z]{{1,200}})$"}}"#)
+        })
+        .collect();
+    compiles(format!(r#"{{"properties":{{{}}}}}"#, patterns.join(",")));
+    for (open, close) in [
+        (r#"{"properties":{"a":"#, "}}"),
+        (r#"{"anyOf":[{"properties":{"a":"#, "}}]}"),
+        (
+            r#"{"allOf":[{"if":true,"then":{"properties":{"a":"#,
+            "}}}]}",
+        ),
+        (
+            r#"{"additionalProperties":{"anyOf":["#,
+            "]},\"properties\":{}}",
+        ),
+        (r#"{"unevaluatedProperties":"#, "}"),
+    ] {
+        let depth = 62 / open.matches(['{', '[']).count();
+        let schema = format!("{}{{}}{}", open.repeat(depth), close.repeat(depth));
+        compiles(schema);
+    }
+    let links: Vec<_> = (0..180)
+        .map(|number| {
+            let next = number + 1;
+            format!(r##""d{number}":{{"$ref":"#/$defs/d{next}","unevaluatedProperties":{{"$ref":"#/$defs/d{next}"}}}}"##)
+        })
+        .collect();
+    compiles(format!(
+        r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d180":{{}}}}}}"##,
+        links.join(",")
+    ));
 }
 
 #[test]

@@ -277,3 +277,68 @@ proptest! {
         })?;
     }
 }
+
+/// What is sent for these arguments, or the denial's code.
+async fn sent(schema: &str, arguments: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"));
+    let pipeline = Pipeline::new(Settings::default(), store);
+    let definition = format!(r#"{{"name":"add","inputSchema":{schema}}}"#);
+    let definition = ToolDefinition::compile(definition.into()).unwrap();
+    let params = format!(r#"{{"name":"add","arguments":{arguments},"_meta":{{}}}}"#);
+    let request = Request {
+        tool: Some(Arc::new(definition)),
+        ..request("tools/call", &params)
+    };
+    match pipeline.check_request(request).await {
+        Ok((request, _ticket)) => {
+            String::from_utf8(request.params.clone().unwrap().to_vec()).unwrap()
+        }
+        Err(denial) => denial.code().into(),
+    }
+}
+
+#[tokio::test]
+async fn a_null_for_an_optional_argument_is_taken_out() {
+    let schema = r##"{"type":"object","required":["r"],"properties":{"r":{"type":"string"},
+        "o":{"type":"integer"},"n":{"type":["integer","null"]},"u":{"$ref":"#/$defs/u"},"x":{}},
+        "$defs":{"u":{"anyOf":[{"type":"string"},{"type":"object","properties":{"d":{"type":"string"}}}]}}}"##;
+    let as_sent =
+        |arguments: &str| format!(r#"{{"name":"add","arguments":{arguments},"_meta":{{}}}}"#);
+    for (arguments, expected) in [
+        (r#"{"r":"a","o":null}"#, r#"{"r":"a"}"#),
+        (
+            r#"{"o":null,"r":"a","u": null , "n":1}"#,
+            r#"{"r":"a","n":1}"#,
+        ),
+        // Null is a value where the schema says so, and stays.
+        (
+            r#"{"r":"a","n":null,"x":null}"#,
+            r#"{"r":"a","n":null,"x":null}"#,
+        ),
+        (
+            r#"{"r":"a","o":null,"n":null,"x":null}"#,
+            r#"{"r":"a","n":null,"x":null}"#,
+        ),
+    ] {
+        assert_eq!(
+            sent(schema, arguments).await,
+            as_sent(expected),
+            "{arguments}"
+        );
+    }
+    for arguments in [
+        r#"{"r":null}"#,
+        r#"{"r":"a","undeclared":null}"#,
+        r#"{"r":"a","o":null,"undeclared":1}"#,
+        r#"{"r":1,"o":null}"#,
+        r#"{"r":"a","u":{"d":null}}"#,
+        r#"{"r":"a","o":"1"}"#,
+    ] {
+        assert_eq!(
+            sent(schema, arguments).await,
+            "invalid-arguments",
+            "{arguments}"
+        );
+    }
+}

@@ -81,8 +81,8 @@ fn message(head: &str, body: &str) -> Value {
         .to_ascii_lowercase()
         .contains("content-type: text/event-stream");
     let text = if events {
-        let data = body.lines().filter_map(|line| line.strip_prefix("data:"));
-        data.last().unwrap_or_default()
+        let mut data = body.lines().filter_map(|line| line.strip_prefix("data:"));
+        data.next_back().unwrap_or_default()
     } else {
         body
     };

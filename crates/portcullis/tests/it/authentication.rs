@@ -17,14 +17,15 @@ async fn gateway(recorder: &Recorder) -> Gateway {
 }
 
 /// One connection that is kept.
-async fn connect(gateway: &Gateway) -> SendRequest<Full<Bytes>> {
+pub(crate) async fn connect(gateway: &Gateway) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(gateway.address()).await.unwrap();
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
-async fn call(
+/// Calls `echo` over it; the status, and the challenge if there is one.
+pub(crate) async fn call(
     gateway: &Gateway,
     sender: &mut SendRequest<Full<Bytes>>,
     authorization: &[&str],

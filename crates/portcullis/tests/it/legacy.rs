@@ -3,7 +3,9 @@
 use portcullis_testkit::Recorder;
 use serde_json::json;
 
-use crate::support::{ALICE, Gateway, Setup, code, conformance, echo, initialize, legacy, text};
+use crate::support::{
+    ALICE, Gateway, Setup, code, conformance, echo, initialize, legacy, status, text,
+};
 
 async fn gateway(recorder: &Recorder, era: &str) -> Gateway {
     let setup = Setup::new().clients();
@@ -83,11 +85,8 @@ async fn a_session_is_begun_and_named() {
             200,
         ),
     ] {
-        assert_eq!(
-            peer.post(headers, &call).await.status,
-            expected,
-            "{headers:?}"
-        );
+        let got = status(peer.post(headers, &call).await).await;
+        assert_eq!(got, expected, "{headers:?}");
     }
     for (member, value) in [
         ("protocolVersion", json!(1)),
@@ -134,7 +133,7 @@ async fn the_sessions_stream_carries_what_belongs_to_no_request() {
     assert!(prime.retry_ms.is_some());
     let call = json!({ "name": "test_trigger_tool_change", "arguments": {} });
     let answer = session.post(&legacy(1, "tools/call", &call)).await;
-    assert_eq!(answer.status, 200);
+    assert_eq!(status(answer).await, 200);
     let event = loop {
         let event = stream.event().await.unwrap().unwrap();
         if event.data.contains("notifications/tools/list_changed") {
@@ -145,7 +144,7 @@ async fn the_sessions_stream_carries_what_belongs_to_no_request() {
     let mut resumed = session.get(event.id.as_deref()).await;
     let call = json!({ "name": "test_trigger_prompt_change", "arguments": {} });
     let answer = session.post(&legacy(2, "tools/call", &call)).await;
-    assert_eq!(answer.status, 200);
+    assert_eq!(status(answer).await, 200);
     let next = resumed.event().await.unwrap().unwrap();
     assert!(
         next.data.contains("notifications/prompts/list_changed"),

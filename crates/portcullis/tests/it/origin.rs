@@ -4,7 +4,7 @@ use http::Method;
 use portcullis_testkit::{Recorder, raw};
 use serde_json::json;
 
-use crate::support::{ALICE, BOUND, Gateway, Setup, echo};
+use crate::support::{self, ALICE, BOUND, Gateway, Setup, echo};
 
 async fn gateway(recorder: &Recorder) -> Gateway {
     let setup = Setup::new().clients();
@@ -15,7 +15,7 @@ async fn gateway(recorder: &Recorder) -> Gateway {
 async fn status(gateway: &Gateway, method: &Method, headers: &[(&str, &str)]) -> u16 {
     let peer = gateway.of(ALICE);
     if *method == Method::POST {
-        return peer.echo(headers).await.status.as_u16();
+        return support::status(peer.echo(headers).await).await;
     }
     let session = peer.open().await;
     let mut all = vec![

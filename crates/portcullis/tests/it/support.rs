@@ -365,6 +365,14 @@ pub(crate) fn declaring(capabilities: &Value) -> Value {
     })
 }
 
+/// The status of an answer, once all of it has come: a slow one becomes a stream before the server
+/// was called at all, and whoever lets go of that has cancelled.
+pub(crate) async fn status(answer: Answer) -> u16 {
+    let status = answer.status.as_u16();
+    answer.bytes().await.unwrap();
+    status
+}
+
 /// The JSON-RPC error code of an answer.
 pub(crate) async fn code(answer: Answer) -> i64 {
     let message = answer.message().await.unwrap();

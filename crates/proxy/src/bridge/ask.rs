@@ -235,7 +235,9 @@ impl<'a> Asks<'a> {
     ) {
         self.pending.push(Box::pin(async move {
             let ask = question.ask();
-            let outcome = asked.ask(session, stream, &ask.method, ask.params.as_ref()).await;
+            let outcome = asked
+                .ask(session, stream, &ask.method, ask.params.as_ref())
+                .await;
             (question, outcome)
         }));
     }

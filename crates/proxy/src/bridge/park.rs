@@ -11,8 +11,8 @@ use super::ask::{Permitted, Question};
 use super::shape::remove_meta;
 use crate::authenticate::sha256;
 use crate::caller::Caller;
-use crate::dispatch::Running;
 use crate::reply::Refusal;
+use crate::running::Running;
 
 /// A call that waits for input.
 #[derive(Debug)]

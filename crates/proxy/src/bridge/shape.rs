@@ -112,8 +112,12 @@ fn to_legacy(result: &[u8]) -> Option<Vec<u8>> {
 
 /// Takes a key out of an object's `_meta`, and `_meta` with it if nothing is left; whether it was there.
 pub(crate) fn remove_meta(object: &mut Object<'_>, key: &str) -> bool {
-    let Some(raw) = object.get("_meta").map(<[u8]>::to_vec) else { return false };
-    let Some(mut held) = Object::parse(&raw) else { return false };
+    let Some(raw) = object.get("_meta").map(<[u8]>::to_vec) else {
+        return false;
+    };
+    let Some(mut held) = Object::parse(&raw) else {
+        return false;
+    };
     if held.remove(key).is_none() {
         return false;
     }

@@ -354,7 +354,11 @@ impl Attempt<'_> {
         // The modern era lets a client leave its name out; `initialize` wants one.
         let named = Object::parse(&self.profile.client_info)
             .is_some_and(|info| info.contains("name") && info.contains("version"));
-        let info = if named { self.profile.client_info.to_vec() } else { gateway_info() };
+        let info = if named {
+            self.profile.client_info.to_vec()
+        } else {
+            gateway_info()
+        };
         params.set("clientInfo", info);
         params.to_vec().into()
     }

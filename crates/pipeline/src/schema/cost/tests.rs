@@ -60,5 +60,8 @@ fn filters_of_honest_depth_are_within_the_bounds() {
     }
     let json = format!(r#"{{"f":{json}}}"#);
     let found = steps(schema, &json, true);
-    assert!(found.is_some_and(|found| found < STEPS_MAX / 20), "{found:?}");
+    assert!(
+        found.is_some_and(|found| found < STEPS_MAX / 20),
+        "{found:?}"
+    );
 }

@@ -29,19 +29,30 @@ fn subschemas_are_where_keywords_hold_them() {
 #[test]
 fn references_resolve_within_the_document() {
     for reference in [
-        "#", "#/$defs/a", "#here", "inner", "inner#there", "https://example.com/inner#/items",
+        "#",
+        "#/$defs/a",
+        "#here",
+        "inner",
+        "inner#there",
+        "https://example.com/inner#/items",
     ] {
         let schema = format!(
-            r##"{{"$id":"https://example.com/outer","items":{{"$ref":"{reference}"}},"$defs":{{"a":{{"$anchor":"here"}},"b":{{"$id":"inner","items":{{"$anchor":"there"}}}}}}}}"##
+            r#"{{"$id":"https://example.com/outer","items":{{"$ref":"{reference}"}},"$defs":{{"a":{{"$anchor":"here"}},"b":{{"$id":"inner","items":{{"$anchor":"there"}}}}}}}}"#
         );
         assert!(read(&schema).is_ok(), "{reference}");
     }
     for reference in [
-        "other", "#there", "https://example.com/other", "//example.org/outer", "#/$defs/c", "#/$id",
-        "#/%ff", "https://json-schema.org/draft/2020-12/schema",
+        "other",
+        "#there",
+        "https://example.com/other",
+        "//example.org/outer",
+        "#/$defs/c",
+        "#/$id",
+        "#/%ff",
+        "https://json-schema.org/draft/2020-12/schema",
     ] {
         let schema = format!(
-            r##"{{"$id":"https://example.com/outer","items":{{"$ref":"{reference}"}},"$defs":{{"b":{{"$id":"inner","items":{{"$anchor":"there"}}}}}}}}"##
+            r#"{{"$id":"https://example.com/outer","items":{{"$ref":"{reference}"}},"$defs":{{"b":{{"$id":"inner","items":{{"$anchor":"there"}}}}}}}}"#
         );
         let expected = Unusable::Reference("/items/$ref".into());
         assert_eq!(read(&schema).map(drop), Err(expected), "{reference}");

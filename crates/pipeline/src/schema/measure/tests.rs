@@ -9,7 +9,10 @@ fn check(json: &str, values: u64, depth: usize, rounds: bool) {
         "{json}"
     );
     // Never fewer than there are.
-    assert!(found.values >= values && found.values <= 2 * values, "{json} {found:?}");
+    assert!(
+        found.values >= values && found.values <= 2 * values,
+        "{json} {found:?}"
+    );
 }
 
 #[test]
