@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +25,9 @@ use crate::workspace::Workspace;
 
 /// Longest time for the comparison of one server.
 const COMPARISON_MAX: Duration = Duration::from_mins(3);
+
+/// Comparisons under way at once; starting an interpreter keeps one core busy for seconds.
+const COMPARISONS_AT_ONCE: usize = 2;
 
 /// An SDK's client.
 #[derive(Clone, Copy)]
@@ -122,6 +128,23 @@ pub(crate) fn steps() -> Vec<Step> {
     steps
 }
 
+/// A server, and the two endpoints to compare.
+struct Pair {
+    server: String,
+    left: String,
+    right: String,
+}
+
+impl Pair {
+    fn direct_and(server: &str, right: String) -> Self {
+        Self {
+            server: server.to_owned(),
+            left: String::from("stdio"),
+            right,
+        }
+    }
+}
+
 /// A server of `servers.json`, its placeholders filled in.
 struct Server {
     command: Vec<String>,
@@ -211,27 +234,22 @@ impl Peers {
         match way {
             Way::Direct => {
                 for name in self.servers.keys() {
-                    pairs.push((name.clone(), String::from("stdio"), String::from("stdio")));
+                    pairs.push(Pair::direct_and(name, String::from("stdio")));
                 }
             }
             Way::Run => {
                 self.make_files()?;
                 let gateway = gateway::start(workspace, log, &dir, &self.config())?;
                 for name in self.servers.keys() {
-                    pairs.push((
-                        name.clone(),
-                        String::from("stdio"),
-                        gateway::server_url(&gateway, name),
-                    ));
+                    pairs.push(Pair::direct_and(name, gateway::server_url(&gateway, name)));
                 }
                 services.push(gateway);
             }
             Way::Wrap => {
                 let program = gateway::program(workspace)?;
                 for (name, server) in &self.servers {
-                    pairs.push((
-                        name.clone(),
-                        String::from("stdio"),
+                    pairs.push(Pair::direct_and(
+                        name,
                         wrapped(&program, &dir, name, server),
                     ));
                 }
@@ -251,7 +269,7 @@ impl Peers {
                         "--state-dir",
                         dir.join("state").join(name)
                     ]);
-                    pairs.push((name.clone(), String::from("stdio"), words.to_string()));
+                    pairs.push(Pair::direct_and(name, words.to_string()));
                 }
             }
             Way::Remote => {
@@ -263,35 +281,22 @@ impl Peers {
                         "[servers.{name}]\nurl = {}\n",
                         gateway::quoted(remote.url.as_str())
                     ));
-                    pairs.push((name.clone(), remote.url.clone(), String::new()));
+                    pairs.push(Pair {
+                        server: name.clone(),
+                        left: remote.url.clone(),
+                        right: String::new(),
+                    });
                     services.push(remote);
                 }
                 let gateway = gateway::start(workspace, log, &dir, &entries.concat())?;
-                for (name, _, right) in &mut pairs {
-                    *right = gateway::server_url(&gateway, name);
+                for pair in &mut pairs {
+                    pair.right = gateway::server_url(&gateway, &pair.server);
                 }
                 services.push(gateway);
             }
         }
 
-        let mut different = Vec::new();
-        for (name, left, right) in &pairs {
-            let mut command = self.script(workspace, client);
-            for (option, value) in [("--server", name), ("--left", left), ("--right", right)] {
-                command = command.args([option, value]);
-            }
-            let status = command
-                .arg("--dir")
-                .arg(self.files.join(name))
-                .arg("--out")
-                .arg(dir.join(name))
-                .status(log);
-            match status {
-                Ok(status) if status.success() => {}
-                Ok(status) => different.push(format!("{name} ({status})")),
-                Err(error) => different.push(format!("{name} ({error:#})")),
-            }
-        }
+        let different = self.compare_each(workspace, log, client, &dir, &pairs)?;
         // The gateway was started last and ends first.
         for service in services.into_iter().rev() {
             service.stop()?;
@@ -305,6 +310,76 @@ impl Peers {
             pairs.len(),
             different.join(", ")
         )
+    }
+
+    /// Compares every pair, two at a time, and names those that differ.
+    fn compare_each(
+        &self,
+        workspace: &Workspace,
+        log: &mut Log,
+        client: Client,
+        dir: &Path,
+        pairs: &[Pair],
+    ) -> Result<Vec<String>> {
+        fs::create_dir_all(dir).with_context(|| format!("`{}` can't be made", dir.display()))?;
+        let waiting = Mutex::new(pairs.iter());
+        let done = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..COMPARISONS_AT_ONCE {
+                scope.spawn(|| {
+                    loop {
+                        // The lock is given back before the comparison begins.
+                        let next = lock(&waiting).next();
+                        let Some(pair) = next else { break };
+                        let compared = self.compare(workspace, client, dir, pair);
+                        lock(&done).push((pair.server.clone(), compared));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by(|one, other| one.0.cmp(&other.0));
+
+        let mut different = Vec::new();
+        for (server, compared) in done {
+            match compared {
+                Ok((text, status)) => {
+                    log.note(&text)?;
+                    if !status.success() {
+                        different.push(format!("{server} ({status})"));
+                    }
+                }
+                Err(error) => different.push(format!("{server} ({error:#})")),
+            }
+        }
+        Ok(different)
+    }
+
+    /// Compares one pair; what the scripts printed, and how they ended.
+    fn compare(
+        &self,
+        workspace: &Workspace,
+        client: Client,
+        dir: &Path,
+        pair: &Pair,
+    ) -> Result<(String, ExitStatus)> {
+        let mut log = Log::create(dir.join(format!("{}.log", pair.server)))?;
+        let status = self
+            .script(workspace, client)
+            .args([
+                "--server",
+                &pair.server,
+                "--left",
+                &pair.left,
+                "--right",
+                &pair.right,
+            ])
+            .arg("--dir")
+            .arg(self.files.join(&pair.server))
+            .arg("--out")
+            .arg(dir.join(&pair.server))
+            .status(&mut log)?;
+        Ok((log.text()?, status))
     }
 
     fn script(&self, workspace: &Workspace, client: Client) -> Command {
@@ -409,4 +484,9 @@ fn serve(words: &[String], log: &mut Log) -> Result<Service> {
             .then(|| format!("http://127.0.0.1:{port}/mcp"))
     })
     .context("a server by HTTP")
+}
+
+/// A thread that panicked holding the lock fails the step by itself.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

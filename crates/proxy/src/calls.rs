@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use portcullis_mcp::Id;
+use portcullis_mcp::{Id, Object, string};
 use tokio_util::sync::CancellationToken;
 
 /// Requests in progress that one client may have.
@@ -73,4 +73,15 @@ impl Calls {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_id.lock().is_empty()
     }
+}
+
+/// The id that a `notifications/cancelled` names.
+pub(crate) fn cancelled_id(params: Option<&[u8]>) -> Option<Id> {
+    Id::parse(Object::parse(params?)?.get("requestId")?)
+}
+
+/// Why a client says it cancelled, for the log.
+pub(crate) fn cancel_reason(params: Option<&[u8]>) -> Option<String> {
+    let params = Object::parse(params?)?;
+    string(params.get("reason")?).map(|reason| reason.chars().take(200).collect())
 }

@@ -1,5 +1,6 @@
 //! A client's request, from its message to its answer: decides who answers it, the gateway itself or a server.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,7 +70,7 @@ async fn set_level(caller: &Caller, params: Option<Bytes>) -> Result<Bytes, Refu
             params
                 .get_str("level")
                 .filter(|level| LEVELS.contains(&&**level))
-                .map(|l| l.into_owned())
+                .map(Cow::into_owned)
         });
     let level = level.ok_or_else(|| Refusal::invalid_params("`level` is not a log level"))?;
     if let Some(session) = &caller.session {

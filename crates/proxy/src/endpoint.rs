@@ -66,8 +66,8 @@ pub(crate) async fn respond(
             };
             match method {
                 Method::POST => post(arrival, body).await,
-                Method::GET => legacy::get(&arrival).await,
-                Method::DELETE => legacy::delete(&arrival).await,
+                Method::GET => legacy::get(&arrival),
+                Method::DELETE => legacy::delete(&arrival),
                 _ => method_not_allowed(),
             }
         }

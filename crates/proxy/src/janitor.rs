@@ -10,7 +10,7 @@ use crate::runtime::Runtime;
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(15);
 /// How long an unused shared link is kept.
-const LINK_LIFE: Duration = Duration::from_secs(600);
+const LINK_LIFE: Duration = Duration::from_mins(10);
 
 /// Tidies until the runtime's holder has gone.
 pub(crate) async fn tidy(runtime: Weak<ArcSwap<Runtime>>) {

@@ -9,7 +9,7 @@ use portcullis_mcp::{Message, Object, Request, Version, header, is_object, metho
 
 use crate::body::Body;
 use crate::caller::{Caller, request_id, unknown_profile};
-use crate::calls::NotBegun;
+use crate::calls::{self, NotBegun};
 use crate::dispatch::dispatch;
 use crate::endpoint::{self, Arrival};
 use crate::hello;
@@ -34,14 +34,7 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
         Message::Request(request) => self::request(arrival, session, request, entered).await,
         Message::Notification(notification) => {
             session.touch(Instant::now());
-            let caller = caller(&arrival, &session, Stream::new());
-            notified(
-                &caller,
-                &session,
-                &notification.method,
-                notification.params(),
-            )
-            .await;
+            notified(&session, &notification.method, notification.params()).await;
             endpoint::plain(StatusCode::ACCEPTED)
         }
         Message::Response(response) => {
@@ -229,16 +222,11 @@ async fn request(
 }
 
 /// Takes a legacy client's notification.
-pub(crate) async fn notified(
-    caller: &Caller,
-    session: &Arc<Session>,
-    method_name: &str,
-    params: Option<&[u8]>,
-) {
+pub(crate) async fn notified(session: &Arc<Session>, method_name: &str, params: Option<&[u8]>) {
     match method_name {
         method::NOTIFICATIONS_CANCELLED => {
-            if let Some(id) = listen::cancelled_id(params) {
-                tracing::debug!(reason = ?listen::cancel_reason(params), "a client cancelled a request");
+            if let Some(id) = calls::cancelled_id(params) {
+                tracing::debug!(reason = ?calls::cancel_reason(params), "a client cancelled a request");
                 session.calls.cancel(&id);
             }
         }
@@ -254,13 +242,13 @@ pub(crate) async fn notified(
         }
         // `initialized` tells nothing new; progress on a request of ours is not asked for.
         _ => {
-            tracing::debug!(method = %caller.request_id, "a client's notification means nothing here")
+            tracing::debug!(method = %method_name, "a client's notification means nothing here");
         }
     }
 }
 
 /// Answers a GET: the session's own stream, or one that broke.
-pub(crate) async fn get(arrival: &Arrival) -> Response<Body> {
+pub(crate) fn get(arrival: &Arrival) -> Response<Body> {
     if !arrival
         .headers
         .contains_key(HeaderName::from_static(header::MCP_SESSION_ID))
@@ -291,20 +279,18 @@ pub(crate) async fn get(arrival: &Arrival) -> Response<Body> {
     let Some(counted) = runtime.shared.streams.enter(&arrival.principal.name, most) else {
         return endpoint::turned_away(runtime, Door::Streams);
     };
-    match resumed {
-        Some((stream, after)) => endpoint::events(stream.read(after, false).holding(counted)),
-        None => {
-            let standing = Arc::clone(session.standing());
-            let prime = session.version >= Version::V2025_11_25;
-            let caller = caller(arrival, &session, Arc::clone(&standing));
-            tokio::spawn(async move { listen::stand(&caller, &session).await });
-            endpoint::events(standing.read(None, prime).holding(counted))
-        }
+    if let Some((stream, after)) = resumed {
+        return endpoint::events(stream.read(after, false).holding(counted));
     }
+    let standing = Arc::clone(session.standing());
+    let prime = session.version >= Version::V2025_11_25;
+    let caller = caller(arrival, &session, Arc::clone(&standing));
+    tokio::spawn(async move { listen::stand(&caller, &session).await });
+    endpoint::events(standing.read(None, prime).holding(counted))
 }
 
 /// Answers a DELETE: the client ends its session.
-pub(crate) async fn delete(arrival: &Arrival) -> Response<Body> {
+pub(crate) fn delete(arrival: &Arrival) -> Response<Body> {
     if !arrival
         .headers
         .contains_key(HeaderName::from_static(header::MCP_SESSION_ID))

@@ -64,7 +64,10 @@ pub(crate) struct Tools {
 
 /// What a server asks beside its exchanges, for as long as somebody can answer.
 #[derive(Debug)]
-pub(crate) struct Questions(Option<(mpsc::Sender<(Ask, Reply)>, mpsc::Receiver<(Ask, Reply)>)>);
+pub(crate) struct Questions(Option<Taker>);
+
+/// Both ends: while the first is held, the second can be reached.
+type Taker = (mpsc::Sender<(Ask, Reply)>, mpsc::Receiver<(Ask, Reply)>);
 
 impl Questions {
     /// The next question; waits for ever where none can come.

@@ -32,14 +32,15 @@ const PAGES_MAX: usize = 1000;
 /// How long a merged list waits for a server before it goes out without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a server's tool definitions are believed without asking again.
-const TOOLS_LIFE: Duration = Duration::from_secs(300);
+const TOOLS_LIFE: Duration = Duration::from_mins(5);
 /// How soon an unknown tool may make the gateway ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What one server's lists were rendered to, so that an unchanged list costs a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct ListCache {
-    rendered: Mutex<HashMap<(Box<str>, Era), Arc<Rendered>>>,
+    /// By method and the client's era.
+    rendered: Mutex<HashMap<RenderedKey, Arc<Rendered>>>,
     /// When a list was last fetched for the sake of a name that may have been cut.
     looked: Mutex<HashMap<&'static str, Instant>>,
 }
@@ -52,6 +53,8 @@ fn list_of(method_name: &str) -> &'static str {
         method::PROMPTS_LIST
     }
 }
+
+type RenderedKey = (Box<str>, Era);
 
 #[derive(Debug)]
 struct Rendered {
@@ -290,11 +293,11 @@ async fn fetch_all(
                 });
             }
         };
-        let object = Object::parse(&page).ok_or_else(|| malformed())?;
+        let object = Object::parse(&page).ok_or_else(malformed)?;
         let items = object
             .get(member)
             .and_then(elements)
-            .ok_or_else(|| malformed())?;
+            .ok_or_else(malformed)?;
         if entries.len() + items.len() > caller.runtime.limits.list_entries_max {
             return Err(UpstreamError::TooLarge);
         }

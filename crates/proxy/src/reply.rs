@@ -382,15 +382,12 @@ impl Door<'_> {
 pub(crate) fn turn_away(now: Timestamp, door: Door<'_>) -> (Bytes, StatusCode) {
     let request_id = crate::caller::request_id(now);
     let (status, number, code, sentence) = door.told();
-    let id = match door {
-        Door::Undecodable(fault) => {
-            tracing::info!(%request_id, %fault, "a message was refused");
-            fault.id.as_ref()
-        }
-        _ => {
-            tracing::info!(%request_id, code, "a request was turned away");
-            None
-        }
+    let id = if let Door::Undecodable(fault) = door {
+        tracing::info!(%request_id, %fault, "a message was refused");
+        fault.id.as_ref()
+    } else {
+        tracing::info!(%request_id, code, "a request was turned away");
+        None
     };
     let error = own_error(number, code, sentence, request_id);
     (encode_error(id, &error).into(), status)

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufRea
 use tokio::task::JoinSet;
 
 use crate::caller::{Caller, request_id, unknown_profile};
-use crate::calls::{Calls, NotBegun};
+use crate::calls::{self, Calls, NotBegun};
 use crate::dispatch::{dispatch, served_versions};
 use crate::legacy;
 use crate::listen;
@@ -151,13 +151,13 @@ impl Pipe {
                 match session {
                     Some(session) => {
                         let caller = self.legacy_caller(&session);
-                        legacy::notified(&caller, &session, &notification.method, params).await;
+                        legacy::notified(&session, &notification.method, params).await;
                         if &*notification.method == method::NOTIFICATIONS_INITIALIZED {
                             tasks.spawn(async move { listen::stand(&caller, &session).await });
                         }
                     }
                     None if &*notification.method == method::NOTIFICATIONS_CANCELLED => {
-                        if let Some(id) = listen::cancelled_id(params) {
+                        if let Some(id) = calls::cancelled_id(params) {
                             self.calls.cancel(&id);
                         }
                     }

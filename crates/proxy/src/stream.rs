@@ -198,7 +198,7 @@ impl Stream {
         keep_alive.reset();
         Reader {
             stream: Arc::clone(self),
-            reader: state.reader,
+            turn: state.reader,
             prime: prime
                 .then(|| self.event_id(state.next.wrapping_sub(1)))
                 .flatten(),
@@ -227,7 +227,7 @@ pub(crate) fn parse_event_id(id: &str) -> Option<(u32, Option<u64>)> {
 /// Reads a [`Stream`] as the body of a response.
 pub(crate) struct Reader {
     stream: Arc<Stream>,
-    reader: u64,
+    turn: u64,
     prime: Option<String>,
     keep_alive: tokio::time::Interval,
     on_drop: Option<tokio::task::AbortHandle>,
@@ -253,7 +253,7 @@ impl Reader {
         }
         {
             let mut state = self.stream.state.lock();
-            if state.reader != self.reader {
+            if state.reader != self.turn {
                 return Poll::Ready(None);
             }
             let at = usize::try_from(state.next - state.first).unwrap_or(usize::MAX);

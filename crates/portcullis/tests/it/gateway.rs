@@ -354,7 +354,8 @@ impl Session {
         let id = answer.header("mcp-session-id").unwrap_or_default().to_owned();
         let initialized = answer.message().await.unwrap();
         assert!(!id.is_empty(), "no session: {initialized}");
-        let session = Self { client, id, version: version.to_owned(), initialized };
+        let version = initialized["result"]["protocolVersion"].as_str().unwrap().to_owned();
+        let session = Self { client, id, version, initialized };
         session.notify("notifications/initialized", json!({})).await;
         session
     }

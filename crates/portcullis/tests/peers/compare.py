@@ -279,6 +279,7 @@ async def drive(endpoint: dict[str, Json], server: dict[str, Json], era: str, di
             await step("resources/read of an unknown resource", read("demo://no/such/resource"))
 
     return {
+        "transport": "http" if "url" in endpoint else "stdio",
         "revision": revision,
         "era": "legacy" if legacy else "modern",
         "hello": hello,

@@ -126,10 +126,11 @@ def main() -> int:
         found += differences("asked outside a step", left["asked"], right["asked"])
         found += differences("notifications", notifications(left, server), notifications(right, server))
 
+    pair = [left["revision"], right["revision"]]
     accepted = [
         rule
         for rule in for_server("accepted", server)
-        if rule.get("revision") in (None, left["revision"]) and rule.get("revision") in (None, right["revision"])
+        if rule.get("revisions", pair) == pair and rule.get("server by", left["transport"]) == left["transport"]
     ]
     shown = 0
     for path, one, other in found:

@@ -171,7 +171,7 @@ export async function drive(sdk, endpoint, server, { era, dir }) {
   if (capabilities.resources) await step('resources/read of an unknown resource', () => client.readResource({ uri: 'demo://no/such/resource' }, fresh));
 
   await client.close();
-  return { revision, era: legacy ? 'legacy' : 'modern', hello, steps, asked: [...recorder.asked], notifications: recorder.notifications };
+  return { transport: endpoint.url ? 'http' : 'stdio', revision, era: legacy ? 'legacy' : 'modern', hello, steps, asked: [...recorder.asked], notifications: recorder.notifications };
 
   // The first generation takes the result's schema before the options.
   function callOptions({ generation }) {

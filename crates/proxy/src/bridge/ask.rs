@@ -219,10 +219,12 @@ impl Question {
     }
 }
 
+type Answered<'a> = Pin<Box<dyn Future<Output = (Question, Outcome)> + Send + 'a>>;
+
 /// A server's requests that a legacy client is answering.
 #[derive(Default)]
 pub(crate) struct Asks<'a> {
-    pending: FuturesUnordered<Pin<Box<dyn Future<Output = (Question, Outcome)> + Send + 'a>>>,
+    pending: FuturesUnordered<Answered<'a>>,
 }
 
 impl<'a> Asks<'a> {

@@ -150,7 +150,7 @@ pub(crate) fn shape_entry(method_name: &str, from: Era, to: Era, entry: &[u8]) -
         Era::Legacy => {
             let is_unfit = object.get("outputSchema").is_some_and(|schema| {
                 let kind = Object::parse(schema);
-                !kind.is_some_and(|kind| kind.get_str("type").as_deref() == Some("object"))
+                kind.is_none_or(|kind| kind.get_str("type").as_deref() != Some("object"))
             });
             is_unfit && object.remove("outputSchema").is_some()
         }

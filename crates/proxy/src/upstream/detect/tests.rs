@@ -5,6 +5,7 @@ enum Expected {
     Modern,
     Legacy(Vec<Version>),
     Undiscoverable,
+    Again,
     Refused,
     NoVersion,
 }
@@ -27,6 +28,7 @@ fn check(http_status: u16, is_http: bool, body: &'static str, expected: &Expecte
         Ok(Verdict::Modern(_)) => Expected::Modern,
         Ok(Verdict::Legacy(versions)) => Expected::Legacy(versions),
         Ok(Verdict::Undiscoverable(_)) => Expected::Undiscoverable,
+        Ok(Verdict::Again) => Expected::Again,
         Err(UpstreamError::Refused { .. }) => Expected::Refused,
         Err(UpstreamError::Garbage(Garbage::Version(_))) => Expected::NoVersion,
         Err(error) => panic!("{error}"),
@@ -48,6 +50,8 @@ fn replies_to_discover_tell_the_era() {
     let unsupported = r#""error":{"code":-32022,"message":"","data":{"supported":["2025-03-26","2025-06-18"],"requested":"2026-07-28"}}"#;
     let both = Legacy(vec![Version::V2025_03_26, Version::V2025_06_18]);
     check(400, true, unsupported, &both);
+    let refused_once = r#""error":{"code":-32022,"message":"","data":{"supported":["2026-07-28"],"requested":"2026-07-28"}}"#;
+    check(400, true, refused_once, &Expected::Again);
     check(200, false, unsupported, &both);
     let contradiction =
         r#""error":{"code":-32022,"message":"","data":{"supported":["2026-07-28"]}}"#;
