@@ -18,7 +18,7 @@ async fn a_resumed_stream_goes_on_after_the_last_event() {
     assert_eq!(
         frames(&mut first),
         [
-            "id: 3-0\nretry: 1000\ndata:\n\n",
+            "id: 3-0\nretry: 1000\ndata: \n\n",
             "id: 3-1\ndata: a\n\n",
             "id: 3-2\ndata: b\n\n"
         ]

@@ -53,9 +53,6 @@ fn replies_to_discover_tell_the_era() {
     let refused_once = r#""error":{"code":-32022,"message":"","data":{"supported":["2026-07-28"],"requested":"2026-07-28"}}"#;
     check(400, true, refused_once, &Expected::Again);
     check(200, false, unsupported, &both);
-    let contradiction =
-        r#""error":{"code":-32022,"message":"","data":{"supported":["2026-07-28"]}}"#;
-    check(400, true, contradiction, &NoVersion);
     check(
         400,
         true,
