@@ -16,6 +16,7 @@ use crate::bridge::Asked;
 use crate::caller::Caller;
 use crate::config::Share;
 use crate::federation;
+use crate::listen;
 use crate::outbound;
 use crate::runtime::{Runtime, Server};
 use crate::session::Session;

@@ -1,7 +1,7 @@
 //! A session of a legacy client: what `initialize` established, and what is under way for it
 //! (MCP 2025-11-25, transports, "Session Management").
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,10 @@ struct State {
     streams_made: u32,
     log_level: Option<Box<str>>,
     watch: Option<Box<Watch>>,
+    /// Whether the client wants to hear what belongs to no request.
+    stands: bool,
+    /// Resources subscribed to at servers by the session's own links.
+    subscribed: BTreeSet<(ServerName, String)>,
 }
 
 /// A request to the client that waits for its response.
@@ -100,6 +104,8 @@ impl Session {
                 streams_made: 0,
                 log_level: None,
                 watch: None,
+                stands: false,
+                subscribed: BTreeSet::new(),
             }),
         }
     }
@@ -240,6 +246,33 @@ impl Session {
 
     pub(crate) fn set_log_level(&self, level: &str) {
         self.state.lock().log_level = Some(level.into());
+    }
+
+    /// Takes note that the client wants to hear what belongs to no request.
+    pub(crate) fn stand(&self) {
+        self.state.lock().stands = true;
+    }
+
+    pub(crate) fn stands(&self) -> bool {
+        self.state.lock().stands
+    }
+
+    /// Takes note of a subscription that a server has taken from the session's own link, or of its end.
+    pub(crate) fn note_subscription(&self, server: &ServerName, uri: &str, wanted: bool, most: usize) {
+        let mut state = self.state.lock();
+        let subscription = (server.clone(), uri.to_owned());
+        if !wanted {
+            state.subscribed.remove(&subscription);
+        } else if state.subscribed.len() < most {
+            state.subscribed.insert(subscription);
+        }
+    }
+
+    /// The resources that the session is subscribed to at a server by a link of its own.
+    pub(crate) fn subscribed(&self, server: &ServerName) -> Vec<String> {
+        let state = self.state.lock();
+        let own = state.subscribed.iter().filter(|(name, _)| name == server);
+        own.map(|(_, uri)| uri.clone()).collect()
     }
 
     /// What the session watches at servers of the modern era.

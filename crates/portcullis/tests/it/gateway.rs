@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 /// Longest that anything here may take.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -467,12 +468,16 @@ impl AnyClient {
 
 /// The next message of an event stream; events without one are passed over.
 pub(crate) async fn next(stream: &mut Answer) -> Value {
-    loop {
-        let event = stream.event().await.unwrap().expect("the stream ended");
-        if let Ok(message) = serde_json::from_str(&event.data) {
-            return message;
+    // Comments that keep the stream alive are no messages.
+    let message = timeout(BOUND, async {
+        loop {
+            let event = stream.event().await.unwrap().expect("the stream ended");
+            if let Ok(message) = serde_json::from_str(&event.data) {
+                return message;
+            }
         }
-    }
+    });
+    message.await.expect("no message in time")
 }
 
 /// The next message with that method.

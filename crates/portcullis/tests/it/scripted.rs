@@ -27,7 +27,8 @@ use tokio::time::timeout;
 use crate::gateway::{BOUND, LEGACY, MODERN};
 
 /// Carries lines between its standard streams and the port that it is given.
-const RELAY: &str = "exec 3<>/dev/tcp/127.0.0.1/$0\n/bin/cat <&3 &\n/bin/cat >&3\nkill $!";
+const RELAY: &str =
+    "exec 3<>/dev/tcp/127.0.0.1/$0\n(/bin/cat <&3; kill $$) &\nexec /bin/cat >&3";
 
 type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Handler = Arc<dyn Fn(Call) -> Answering + Send + Sync>;
@@ -51,10 +52,13 @@ struct Shared {
     script: Script,
     seen: watch::Sender<Vec<Seen>>,
     /// Streams for what belongs to no request: how many have been opened, and those still open.
-    standing: watch::Sender<(usize, Vec<mpsc::UnboundedSender<Out>>)>,
+    standing: watch::Sender<(usize, Vec<Standing>)>,
     sessions: AtomicUsize,
     asked: AtomicI64,
 }
+
+/// A stream for what belongs to no request, and the `subscriptions/listen` that asked for it.
+type Standing = (Option<Value>, mpsc::UnboundedSender<Out>);
 
 /// A message that reached the server.
 #[derive(Clone, Debug)]
@@ -191,8 +195,12 @@ impl Scripted {
 
     /// Sends a notification that belongs to no request, on every open stream for such.
     pub(crate) fn notify(&self, method: &str, params: &Value) {
-        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        for out in &self.shared.standing.borrow().1 {
+        for (listen, out) in &self.shared.standing.borrow().1 {
+            let mut params = params.clone();
+            if let Some(id) = listen {
+                params["_meta"] = json!({ "io.modelcontextprotocol/subscriptionId": id });
+            }
+            let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
             out.send(Out::Event(message.to_string())).ok();
         }
     }
@@ -288,11 +296,11 @@ impl Shared {
         seen.iter().find(|seen| fits(&seen.message)).unwrap().clone()
     }
 
-    fn stand(&self, out: mpsc::UnboundedSender<Out>) {
+    fn stand(&self, listen: Option<Value>, out: mpsc::UnboundedSender<Out>) {
         self.standing.send_modify(|(opened, open)| {
             *opened += 1;
-            open.retain(|out| !out.is_closed());
-            open.push(out);
+            open.retain(|(_, out)| !out.is_closed());
+            open.push((listen, out));
         });
     }
 
@@ -341,7 +349,7 @@ impl Shared {
                 let meta = json!({ "io.modelcontextprotocol/subscriptionId": call.id() });
                 let agreed = json!({ "notifications": notifications, "_meta": meta });
                 call.notify("notifications/subscriptions/acknowledged", agreed);
-                self.stand(call.out.clone());
+                self.stand(Some(call.id().clone()), call.out.clone());
             }
             _ => call.error(-32601, "Method not found", Value::Null),
         }
@@ -359,7 +367,7 @@ async fn serve_pipe(stream: TcpStream, shared: Arc<Shared>) {
     let (input, mut output) = stream.into_split();
     let (out, mut ready) = mpsc::unbounded_channel();
     if !shared.script.is_modern {
-        shared.stand(out.clone());
+        shared.stand(None, out.clone());
     }
     let writing = tokio::spawn(async move {
         while let Some(Out::Whole(_, text) | Out::Event(text)) = ready.recv().await {
@@ -401,7 +409,7 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<R
     let (out, mut ready) = mpsc::unbounded_channel();
     let message: Value = match head.method {
         Method::GET if !shared.script.is_modern => {
-            shared.stand(out);
+            shared.stand(None, out);
             return reply(200, "text/event-stream", Reply::Events(ready));
         }
         Method::POST => serde_json::from_slice(&raw).unwrap_or_default(),
