@@ -44,8 +44,6 @@ pub(crate) enum Revision {
 }
 
 impl Revision {
-    const ALL: [Self; 3] = [Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
-
     /// The revision as the protocol writes it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -54,20 +52,59 @@ impl Revision {
             Self::V2026_07_28 => "2026-07-28",
         }
     }
+}
 
-    /// What selects its scenarios; the oldest has no frozen list of requirements.
-    fn selection(self) -> Vec<&'static str> {
+/// Which of the suite's scenarios run against a server.
+#[derive(Clone, Copy)]
+pub(crate) enum Scenarios {
+    /// All of a revision.
+    Revision(Revision),
+    /// Those of the skills extension, which belongs to no revision.
+    Skills,
+}
+
+/// The scenarios of the skills extension.
+const SKILLS: [&str; 3] = [
+    "sep-2640-skills-enumeration",
+    "sep-2640-skills-manifest",
+    "sep-2640-skills-directory",
+];
+
+impl Scenarios {
+    /// The arguments of each invocation of the suite.
+    fn invocations(self) -> Vec<Vec<&'static str>> {
         match self {
-            Self::V2025_06_18 => vec!["--suite", "all", "--spec-version", self.name()],
-            Self::V2025_11_25 | Self::V2026_07_28 => vec!["--requirements", self.name()],
+            // The oldest revision has no frozen list of requirements.
+            Self::Revision(revision @ Revision::V2025_06_18) => {
+                vec![vec!["--suite", "all", "--spec-version", revision.name()]]
+            }
+            Self::Revision(revision) => vec![vec!["--requirements", revision.name()]],
+            Self::Skills => SKILLS
+                .map(|scenario| vec!["--scenario", scenario, "--force"])
+                .to_vec(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Revision(revision) => revision.name(),
+            Self::Skills => "skills",
         }
     }
 }
 
+/// All of them.
+const ALL: [Scenarios; 4] = [
+    Scenarios::Revision(Revision::V2025_06_18),
+    Scenarios::Revision(Revision::V2025_11_25),
+    Scenarios::Revision(Revision::V2026_07_28),
+    Scenarios::Skills,
+];
+
 /// One run of the suite against a server.
 struct Run {
     name: String,
-    revision: Revision,
+    scenarios: Scenarios,
     upstream: Upstream,
     /// The eras that the fixture speaks: `both`, `legacy` or `modern`.
     fixture_eras: &'static str,
@@ -79,11 +116,11 @@ struct Run {
 pub(crate) fn steps() -> Vec<Step> {
     let mut runs = Vec::new();
     for (way, upstream) in [("http", Upstream::Http), ("stdio", Upstream::Stdio)] {
-        for revision in Revision::ALL {
-            let name = format!("conformance-{way}-{}", revision.name());
+        for scenarios in ALL {
+            let name = format!("conformance-{way}-{}", scenarios.name());
             runs.push(Run {
                 name,
-                revision,
+                scenarios,
                 upstream,
                 fixture_eras: "both",
                 era: "auto",
@@ -92,7 +129,7 @@ pub(crate) fn steps() -> Vec<Step> {
     }
     let bridge = |name: &str, revision, fixture_eras, era| Run {
         name: format!("conformance-{name}"),
-        revision,
+        scenarios: Scenarios::Revision(revision),
         upstream: Upstream::Http,
         fixture_eras,
         era,
@@ -104,11 +141,11 @@ pub(crate) fn steps() -> Vec<Step> {
         "modern",
         "modern",
     ));
-    for revision in Revision::ALL {
-        let name = format!("baseline-conformance-{}", revision.name());
+    for scenarios in ALL {
+        let name = format!("baseline-conformance-{}", scenarios.name());
         runs.push(Run {
             name,
-            revision,
+            scenarios,
             upstream: Upstream::Direct,
             fixture_eras: "both",
             era: "auto",
@@ -159,13 +196,15 @@ impl Run {
 
         let out = dir.join("results");
         // The verdict is read from the results, since the suite's own ignores unscored scenarios.
-        suite(&npm)
-            .args(["server", "--url", &url])
-            .args(self.revision.selection())
-            .arg("--output-dir")
-            .arg(&out)
-            .status(log)?;
-        let verdict = results::judge(&self.name, &out, expected::scenarios(self.revision), log);
+        for arguments in self.scenarios.invocations() {
+            suite(&npm)
+                .args(["server", "--url", &url])
+                .args(arguments)
+                .arg("--output-dir")
+                .arg(&out)
+                .status(log)?;
+        }
+        let verdict = results::judge(&self.name, &out, expected::scenarios(self.scenarios), log);
         if let Some(gateway) = gateway {
             gateway.stop().context("the gateway after the suite")?;
         }

@@ -142,22 +142,27 @@ fn era_of(headers: &HeaderMap, message: &Message) -> Era {
         Message::Notification(notification) => (&*notification.method, notification.params()),
         Message::Response(_) => ("", None),
     };
+    let has_session = headers.contains_key(header::MCP_SESSION_ID);
+    let in_head = headers.get(header::MCP_PROTOCOL_VERSION).map(|version| {
+        version
+            .to_str()
+            .ok()
+            .and_then(Version::parse)
+            .map(Version::era)
+    });
+    let says_legacy = method_name == method::INITIALIZE || has_session;
+    if in_head == Some(Some(Era::Modern)) && !says_legacy {
+        return Era::Modern;
+    }
     let in_body = params.and_then(Object::parse).is_some_and(|params| {
         let held = params.get("_meta").and_then(Object::parse);
         held.is_some_and(|held| held.contains(meta::PROTOCOL_VERSION))
     });
-    if in_body {
-        return Era::Modern;
-    }
-    if method_name == method::INITIALIZE || headers.contains_key(header::MCP_SESSION_ID) {
-        return Era::Legacy;
-    }
-    match headers
-        .get(header::MCP_PROTOCOL_VERSION)
-        .map(|v| v.to_str().ok().and_then(Version::parse))
-    {
+    match in_head {
+        _ if in_body => Era::Modern,
+        _ if says_legacy => Era::Legacy,
         None => Era::Legacy,
-        Some(Some(version)) => version.era(),
+        Some(Some(era)) => era,
         // A version that nobody knows: the modern era has an answer for it.
         Some(None) => Era::Modern,
     }

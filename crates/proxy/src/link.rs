@@ -283,7 +283,29 @@ impl Link {
             link.set_level(&caller.runtime, &caller.profile, &level)
                 .await;
         }
+        if let Some(session) = link.session() {
+            link.renew(&caller.runtime, &session).await;
+        }
         Ok(link)
+    }
+
+    /// Asks a server that began anew for what the session had from the connection before: its stream and its subscriptions
+    /// ended with that.
+    async fn renew(self: &Arc<Self>, runtime: &Arc<Runtime>, session: &Session) {
+        if session.stands() {
+            self.connection.open_stream();
+        }
+        for uri in session.subscribed(&self.server.name) {
+            let params = Some(listen::uri_params(&uri));
+            let method_name = method::RESOURCES_SUBSCRIBE;
+            let renewed = self
+                .request(runtime, method_name, params, &session.profile)
+                .await;
+            if let Err(error) = renewed {
+                tracing::warn!(server = %self.server.name, %error, "a subscription could not be renewed");
+                return;
+            }
+        }
     }
 
     /// Tells a legacy server the least level of log messages that is wanted.

@@ -23,6 +23,7 @@ use crate::route::Route;
 use crate::running::TASKS_EXTENSION;
 use crate::runtime::Server;
 
+pub(crate) use self::listener::uri_params;
 pub(crate) use self::watch::{Watch, stand, subscribe};
 
 /// Resources that one client may be subscribed to on one stream.

@@ -168,12 +168,13 @@ pub(crate) fn check_param_headers(
     tool: &ToolDefinition,
     params: Option<&[u8]>,
 ) -> Result<(), Refusal> {
-    let Some(headers) = &caller.headers else {
+    let mirrored = tool.param_headers().unwrap_or_default();
+    let (Some(headers), false) = (&caller.headers, mirrored.is_empty()) else {
         return Ok(());
     };
     let params = params.and_then(Object::parse).unwrap_or_default();
     let arguments = params.get("arguments").unwrap_or(b"{}");
-    for header in tool.param_headers().unwrap_or_default() {
+    for header in mirrored {
         let name = format!("mcp-param-{}", header.name.to_ascii_lowercase());
         let mut fields = headers.get_all(&name).iter();
         let field = fields.next().map(http::HeaderValue::as_bytes);

@@ -1,6 +1,6 @@
 //! A call at a server: checked and sent, carried until it is done or wants input, checked again on its way back.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,11 +16,12 @@ use crate::modern::check_param_headers;
 use crate::outbound;
 use crate::reply::Refusal;
 use crate::runtime::Server;
-use crate::tokens::{mentions, seal_tokens};
+use crate::tokens::{Names, seal_tokens};
 use crate::upstream::{Answer, Event, Exchange, UpstreamError};
 
 /// The extension that makes tasks of tool calls.
 pub(crate) const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+static PROGRESS_TOKEN: LazyLock<Names<1>> = LazyLock::new(|| Names::new([meta::PROGRESS_TOKEN]));
 /// How long a server's requests to a modern client are gathered, so that they go out together.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -54,7 +55,7 @@ pub(crate) enum Concluded {
 
 /// The progress token that a client put into its request, as JSON.
 fn progress_token(params: Option<&[u8]>) -> Option<Vec<u8>> {
-    let params = params.filter(|params| mentions(params, &["progressToken"]))?;
+    let params = params.filter(|params| PROGRESS_TOKEN.may_be_in(params))?;
     let params = Object::parse(params)?;
     let held = Object::parse(params.get("_meta")?)?;
     held.get(meta::PROGRESS_TOKEN).map(<[u8]>::to_vec)

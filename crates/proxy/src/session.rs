@@ -258,7 +258,13 @@ impl Session {
     }
 
     /// Takes note of a subscription that a server has taken from the session's own link, or of its end.
-    pub(crate) fn note_subscription(&self, server: &ServerName, uri: &str, wanted: bool, most: usize) {
+    pub(crate) fn note_subscription(
+        &self,
+        server: &ServerName,
+        uri: &str,
+        wanted: bool,
+        most: usize,
+    ) {
         let mut state = self.state.lock();
         let subscription = (server.clone(), uri.to_owned());
         if !wanted {

@@ -1,7 +1,10 @@
 //! What the gateway hands to clients and gets back within requests: cursors of lists, and the states of requests that take several
 //! rounds. Sealed on the way out, opened on the way in, so that each works only for whom and for what it was given.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use portcullis_mcp::{Era, Object, quote};
 use portcullis_pipeline::Timestamp;
 
@@ -36,7 +39,7 @@ impl Prepared {
         mut target: Target,
     ) -> Result<Self, Refusal> {
         let raw = target.params.clone().unwrap_or_default();
-        if !mentions(&raw, &["cursor", "inputResponses", "requestState"]) {
+        if !HANDED_BACK.may_be_in(&raw) {
             return Ok(Self::Fresh(target));
         }
         let mut params = Object::parse(&raw).unwrap_or_default();
@@ -183,8 +186,20 @@ pub(crate) fn open_cursor(
         .open(cursor, &binding, caller.runtime.clock.now())
 }
 
-/// Whether JSON could have a member with one of the names, escaped or not. Spares most messages a closer look.
-pub(crate) fn mentions(json: &[u8], names: &[&str]) -> bool {
-    let found = |text: &[u8]| memchr::memmem::find(json, text).is_some();
-    names.iter().any(|name| found(name.as_bytes())) || found(b"\\u")
+/// Finds out, without a closer look, that JSON has no member of certain names.
+pub(crate) struct Names<const N: usize>([Finder<'static>; N], Finder<'static>);
+
+impl<const N: usize> Names<N> {
+    pub(crate) fn new(names: [&'static str; N]) -> Self {
+        Self(names.map(Finder::new), Finder::new(b"\\u"))
+    }
+
+    /// Whether `json` could have a member with one of the names, written out or escaped.
+    pub(crate) fn may_be_in(&self, json: &[u8]) -> bool {
+        self.0.iter().any(|name| name.find(json).is_some()) || self.1.find(json).is_some()
+    }
 }
+
+/// Members by which a client hands something back.
+static HANDED_BACK: LazyLock<Names<3>> =
+    LazyLock::new(|| Names::new(["cursor", "inputResponses", "requestState"]));

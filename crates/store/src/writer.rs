@@ -23,6 +23,13 @@ const LOOK_MIN: Duration = Duration::from_millis(50);
 /// How long a completed call waits at most; also the pause after a failed commit.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
+/// How long the writer lets a group gather once several calls at a time have been waiting: a commit costs more than the calls in
+/// it, and calls that come together can wait together.
+const GATHER: Duration = Duration::from_micros(100);
+
+/// A group of this size is reason to let the next one gather.
+const GATHER_FROM: usize = 3;
+
 /// How many ends are kept while the database refuses them; further ones are dropped and counted.
 const KEPT_ENDS_MAX: usize = 65_536;
 
@@ -194,8 +201,13 @@ fn run(shared: &Shared, connection: &Connection) {
     let mut open = Open::default();
     let mut urgent = Vec::new();
     let mut ends = Vec::new();
+    let mut gathers = false;
     loop {
+        if gathers {
+            std::thread::sleep(GATHER);
+        }
         let closing = take(shared, open.any(), &mut urgent, &mut ends);
+        gathers = urgent.len() >= GATHER_FROM && !closing;
         let idle = urgent.is_empty() && ends.is_empty();
         if !idle || closing {
             commit(

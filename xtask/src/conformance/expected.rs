@@ -1,6 +1,6 @@
 //! What the suite must find: how many scenarios, and which failures are known and why.
 
-use crate::conformance::Revision;
+use crate::conformance::{Revision, Scenarios};
 
 /// A failure that is known, with the reason why it is not ours to mend.
 pub(crate) struct Exception {
@@ -55,11 +55,12 @@ pub(crate) const NOT_APPLICABLE: &[NotApplicable] = &[
     },
 ];
 
-/// How many scenarios of a revision run against a server, scored and unscored.
-pub(crate) fn scenarios(revision: Revision) -> usize {
-    match revision {
-        Revision::V2025_06_18 => 27,
-        Revision::V2025_11_25 => 30 + 3,
-        Revision::V2026_07_28 => 37 + 13,
+/// How many scenarios run against a server, scored and unscored.
+pub(crate) fn scenarios(scenarios: Scenarios) -> usize {
+    match scenarios {
+        Scenarios::Revision(Revision::V2025_06_18) => 27,
+        Scenarios::Revision(Revision::V2025_11_25) => 30 + 3,
+        Scenarios::Revision(Revision::V2026_07_28) => 37 + 13,
+        Scenarios::Skills => 3,
     }
 }

@@ -65,7 +65,12 @@ impl Meeting {
         let config = limits.to_owned() + &server.entry("it", pair.over_stdio, "");
         let gateway = Gateway::start(&config).await;
         let client = AnyClient::at(&gateway.one("it"), pair.modern_client, capabilities).await;
-        Self { pair, gateway, server, client }
+        Self {
+            pair,
+            gateway,
+            server,
+            client,
+        }
     }
 
     /// Begins a call of `act`.
@@ -83,7 +88,9 @@ fn acting<F>(pair: Pair, answer: impl Fn(Call) -> F + Send + Sync + 'static) -> 
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    Script::of(pair.modern_server).tools(&["act"]).on("tools/call", answer)
+    Script::of(pair.modern_server)
+        .tools(&["act"])
+        .on("tools/call", answer)
 }
 
 fn said(text: impl Into<String>) -> Value {
@@ -117,7 +124,11 @@ async fn progress_has_the_client_s_own_token() {
             assert_eq!(steps, [&token, &token, &token], "{pair:?}");
         }
         let all = messages(meeting.begin(4).await).await;
-        assert_eq!((all.len(), text(&all[0])), (1, "false"), "{pair:?}: nobody asked for progress");
+        assert_eq!(
+            (all.len(), text(&all[0])),
+            (1, "false"),
+            "{pair:?}: nobody asked for progress"
+        );
     }
 }
 
@@ -132,8 +143,11 @@ async fn logs_come_to_those_who_ask() {
         });
         let mut meeting = Meeting::of(pair, script).await;
         let logs = |all: Vec<Value>| {
-            let logs = all.into_iter().filter(|m| m["method"] == "notifications/message");
-            logs.map(|log| log["params"]["data"].clone()).collect::<Vec<Value>>()
+            let logs = all
+                .into_iter()
+                .filter(|m| m["method"] == "notifications/message");
+            logs.map(|log| log["params"]["data"].clone())
+                .collect::<Vec<Value>>()
         };
         let heard = logs(messages(meeting.begin(1).await).await);
         if pair.modern_client {
@@ -142,18 +156,29 @@ async fn logs_come_to_those_who_ask() {
         match &mut meeting.client {
             AnyClient::Modern(client) => client.level = Some("notice"),
             AnyClient::Legacy(session) => {
-                let set = session.ask("logging/setLevel", json!({ "level": "notice" })).await;
+                let set = session
+                    .ask("logging/setLevel", json!({ "level": "notice" }))
+                    .await;
                 assert_eq!(set["result"], json!({}), "{pair:?}: {set}");
-                let wrong = session.ask("logging/setLevel", json!({ "level": "loud" })).await;
+                let wrong = session
+                    .ask("logging/setLevel", json!({ "level": "loud" }))
+                    .await;
                 assert_eq!(wrong["error"]["code"], -32602, "{pair:?}: {wrong}");
             }
         }
         let heard = logs(messages(meeting.begin(2).await).await);
-        let level = if pair.modern_server { json!("notice") } else { Value::Null };
+        let level = if pair.modern_server {
+            json!("notice")
+        } else {
+            Value::Null
+        };
         assert_eq!(heard, [level], "{pair:?}");
         if !pair.modern_server {
             let set = meeting.server.sees_of("logging/setLevel", 1).await;
-            assert_eq!(set.last().unwrap().message["params"], json!({ "level": "notice" }));
+            assert_eq!(
+                set.last().unwrap().message["params"],
+                json!({ "level": "notice" })
+            );
         }
     }
 }
@@ -166,7 +191,10 @@ async fn cancellation_reaches_the_server() {
         let script = acting(pair, move |call| {
             let told = Arc::clone(&told);
             async move {
-                call.notify("notifications/message", json!({ "level": "error", "data": "on" }));
+                call.notify(
+                    "notifications/message",
+                    json!({ "level": "error", "data": "on" }),
+                );
                 call.gone().await;
                 told.notify_one();
             }
@@ -177,29 +205,52 @@ async fn cancellation_reaches_the_server() {
         }
         let mut answer = meeting.begin(42).await;
         next_of(&mut answer, "notifications/message").await;
-        let call = meeting.server.sees_of("tools/call", 1).await.remove(0).message;
+        let call = meeting
+            .server
+            .sees_of("tools/call", 1)
+            .await
+            .remove(0)
+            .message;
         match &meeting.client {
             AnyClient::Modern(_) => drop(answer),
             AnyClient::Legacy(session) => {
                 let params = json!({ "requestId": 42, "reason": "enough" });
                 session.notify("notifications/cancelled", params).await;
-                assert_eq!(messages(answer).await, [] as [Value; 0], "{pair:?}: no answer");
+                assert_eq!(
+                    messages(answer).await,
+                    [] as [Value; 0],
+                    "{pair:?}: no answer"
+                );
             }
         }
         if pair.modern_server && !pair.over_stdio {
             let waited = tokio::time::timeout(Duration::from_secs(30), gone.notified()).await;
             assert!(waited.is_ok(), "{pair:?}");
-            assert!(meeting.server.seen("notifications/cancelled").is_empty(), "{pair:?}");
+            assert!(
+                meeting.server.seen("notifications/cancelled").is_empty(),
+                "{pair:?}"
+            );
         } else {
-            let told = meeting.server.sees_of("notifications/cancelled", 1).await.remove(0);
+            let told = meeting
+                .server
+                .sees_of("notifications/cancelled", 1)
+                .await
+                .remove(0);
             assert_eq!(told.message["params"]["requestId"], call["id"], "{pair:?}");
         }
         let rows = meeting
             .gateway
             .rows_when(|rows| rows.iter().all(|row| row.outcome != "started"))
             .await;
-        let outcome = &rows.iter().find(|row| row.method == "tools/call").unwrap().outcome;
-        assert!(matches!(outcome.as_str(), "cancelled" | "abandoned"), "{pair:?}: {outcome}");
+        let outcome = &rows
+            .iter()
+            .find(|row| row.method == "tools/call")
+            .unwrap()
+            .outcome;
+        assert!(
+            matches!(outcome.as_str(), "cancelled" | "abandoned"),
+            "{pair:?}: {outcome}"
+        );
     }
 }
 
@@ -211,7 +262,10 @@ async fn a_legacy_client_that_goes_away_has_not_cancelled() {
         let script = acting(pair, move |call| {
             let released = Arc::clone(&released);
             async move {
-                call.notify("notifications/message", json!({ "level": "error", "data": "on" }));
+                call.notify(
+                    "notifications/message",
+                    json!({ "level": "error", "data": "on" }),
+                );
                 released.notified().await;
                 call.result(said("late"));
             }
@@ -227,7 +281,7 @@ async fn a_legacy_client_that_goes_away_has_not_cancelled() {
         };
         drop(answer);
         release.notify_one();
-        let AnyClient::Legacy(session) = &meeting.client else { unreachable!() };
+        let session = meeting.client.legacy();
         let mut resumed = session.resume(&id).await;
         let last = loop {
             let message = next(&mut resumed).await;
@@ -241,7 +295,10 @@ async fn a_legacy_client_that_goes_away_has_not_cancelled() {
             .gateway
             .rows_when(|rows| rows.iter().all(|row| row.outcome != "started"))
             .await;
-        assert!(rows.iter().any(|row| row.method == "tools/call" && row.outcome == "ok"));
+        assert!(
+            rows.iter()
+                .any(|row| row.method == "tools/call" && row.outcome == "ok")
+        );
     }
 }
 
@@ -301,13 +358,19 @@ async fn changes_are_heard_of() {
         let updated = "notifications/resources/updated";
         // Nobody has asked for this one, which a modern server may not even send.
         if pair.modern_client {
-            meeting.server.notify(updated, &json!({ "uri": "file:///b" }));
+            meeting
+                .server
+                .notify(updated, &json!({ "uri": "file:///b" }));
         }
-        meeting.server.notify(updated, &json!({ "uri": "file:///a" }));
+        meeting
+            .server
+            .notify(updated, &json!({ "uri": "file:///a" }));
         let told = next_of(&mut stream, updated).await;
         assert_eq!(told["params"]["uri"], "file:///a", "{pair:?}");
         if let AnyClient::Legacy(session) = &meeting.client {
-            session.ask("resources/unsubscribe", json!({ "uri": "file:///a" })).await;
+            session
+                .ask("resources/unsubscribe", json!({ "uri": "file:///a" }))
+                .await;
             if !pair.modern_server {
                 meeting.server.sees_of("resources/unsubscribe", 1).await;
             }
@@ -327,7 +390,11 @@ async fn changes_are_heard_of() {
 #[tokio::test]
 async fn a_legacy_session_hears_of_changes_after_its_server_began_anew() {
     for over_stdio in [true, false] {
-        let pair = Pair { modern_client: false, modern_server: false, over_stdio };
+        let pair = Pair {
+            modern_client: false,
+            modern_server: false,
+            over_stdio,
+        };
         let crash = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let script = acting(pair, move |call| {
             let first = crash.swap(false, std::sync::atomic::Ordering::Relaxed);
@@ -341,10 +408,12 @@ async fn a_legacy_session_hears_of_changes_after_its_server_began_anew() {
             ready(())
         });
         let meeting = Meeting::of(pair, script).await;
-        let AnyClient::Legacy(session) = &meeting.client else { unreachable!() };
+        let session = meeting.client.legacy();
         let mut stream = session.stream().await;
         meeting.server.stands(1).await;
-        let answer = session.ask("resources/subscribe", json!({ "uri": "file:///a" })).await;
+        let answer = session
+            .ask("resources/subscribe", json!({ "uri": "file:///a" }))
+            .await;
         assert_eq!(answer["result"], json!({}));
         session.call("act", json!({})).await;
         // Until the server is admitted again.
@@ -358,7 +427,10 @@ async fn a_legacy_session_hears_of_changes_after_its_server_began_anew() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         meeting.server.stands(2).await;
-        assert_eq!(meeting.server.sees_of("resources/subscribe", 2).await.len(), 2);
+        assert_eq!(
+            meeting.server.sees_of("resources/subscribe", 2).await.len(),
+            2
+        );
         meeting.server.notify(CHANGES[0], &json!({}));
         next_of(&mut stream, CHANGES[0]).await;
     }
@@ -388,7 +460,11 @@ fn asks() -> [(&'static str, Value, Value); 4] {
         ),
         ("elicitation/create", form, json!({ "action": "decline" })),
         ("sampling/createMessage", sample, sampled),
-        ("roots/list", json!({}), json!({ "roots": [{ "uri": "file:///r" }] })),
+        (
+            "roots/list",
+            json!({}),
+            json!({ "roots": [{ "uri": "file:///r" }] }),
+        ),
     ]
 }
 
@@ -423,11 +499,18 @@ async fn call_and_answer(meeting: &Meeting, method: &str, params: &Value, outcom
         AnyClient::Modern(client) => {
             let asked = client.ask("tools/call", act()).await;
             let asked = &asked["result"];
-            assert_eq!(asked["resultType"], "input_required", "{:?}: {asked}", meeting.pair);
+            assert_eq!(
+                asked["resultType"], "input_required",
+                "{:?}: {asked}",
+                meeting.pair
+            );
             let requests = asked["inputRequests"].as_object().unwrap();
             assert_eq!(requests.len(), 1);
             let (key, request) = requests.iter().next().unwrap();
-            assert_eq!((&request["method"], &request["params"]), (&json!(method), params));
+            assert_eq!(
+                (&request["method"], &request["params"]),
+                (&json!(method), params)
+            );
             let mut again = act();
             again["inputResponses"] = json!({ key: outcome["result"] });
             again["requestState"] = asked["requestState"].clone();
@@ -458,7 +541,9 @@ async fn servers_ask_and_clients_answer() {
                 .await;
             assert!(
                 pair.modern_client && pair.modern_server
-                    || rows.iter().any(|row| row.method == method && row.outcome == "ok"),
+                    || rows
+                        .iter()
+                        .any(|row| row.method == method && row.outcome == "ok"),
                 "{pair:?}: {rows:?}"
             );
         }
@@ -493,7 +578,10 @@ async fn several_things_are_asked_at_once_and_again() {
                     "requestState": state,
                 })
             };
-            let (state, given) = (&call.params()["requestState"], &call.params()["inputResponses"]);
+            let (state, given) = (
+                &call.params()["requestState"],
+                &call.params()["inputResponses"],
+            );
             match state.as_str() {
                 None => {
                     let roots = json!({ "method": "roots/list" });
@@ -526,8 +614,9 @@ async fn several_things_are_asked_at_once_and_again() {
                         break response;
                     }
                     let requests = result["inputRequests"].as_object().unwrap();
-                    let answers =
-                        requests.iter().map(|(key, request)| (key.clone(), answer(request)));
+                    let answers = requests
+                        .iter()
+                        .map(|(key, request)| (key.clone(), answer(request)));
                     params["inputResponses"] = Value::Object(answers.collect());
                     params["requestState"] = result["requestState"].clone();
                 }
@@ -539,13 +628,19 @@ async fn several_things_are_asked_at_once_and_again() {
                     if message.get("method").is_none() {
                         break message;
                     }
-                    session.respond(&message, json!({ "result": answer(&message) })).await;
+                    session
+                        .respond(&message, json!({ "result": answer(&message) }))
+                        .await;
                 }
             }
         };
         let told: Value = serde_json::from_str(text(&last)).unwrap();
         let accepted = |message| json!({ "action": "accept", "content": { "m": message } });
-        assert_eq!(told, json!([accepted("one"), { "roots": [] }, accepted("three")]), "{pair:?}");
+        assert_eq!(
+            told,
+            json!([accepted("one"), { "roots": [] }, accepted("three")]),
+            "{pair:?}"
+        );
     }
 }
 
@@ -556,7 +651,10 @@ async fn nobody_is_asked_for_what_was_not_declared() {
             let script = asking(pair, method, params);
             let meeting = Meeting::by(pair, script, json!({}), "").await;
             let last = messages(meeting.begin(5).await).await;
-            assert!(last.iter().all(|message| message.get("method").is_none()), "{pair:?}");
+            assert!(
+                last.iter().all(|message| message.get("method").is_none()),
+                "{pair:?}"
+            );
             let last = last.last().unwrap();
             let may_decline = method == "elicitation/create" && !pair.modern_client;
             if pair.modern_server && may_decline {
@@ -584,7 +682,11 @@ async fn a_client_that_does_not_answer_is_not_waited_for() {
             AnyClient::Modern(client) => {
                 let asked = client.ask("tools/call", act()).await;
                 let mut again = act();
-                let key = asked["result"]["inputRequests"].as_object().unwrap().keys().next();
+                let key = asked["result"]["inputRequests"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .next();
                 again["inputResponses"] = json!({ key.unwrap(): result });
                 again["requestState"] = asked["result"]["requestState"].clone();
                 // The call ends in the record when nobody can take it up any more.
@@ -630,7 +732,11 @@ async fn wrong_answers_do_not_reach_the_server() {
             if pair.modern_server {
                 assert_eq!(told, json!({ "action": "cancel" }), "{pair:?}");
             } else {
-                let code = if outcome.get("error").is_some() { -1 } else { -31000 };
+                let code = if outcome.get("error").is_some() {
+                    -1
+                } else {
+                    -31000
+                };
                 assert_eq!(told["code"], code, "{pair:?}: {told}");
             }
         }
@@ -639,18 +745,27 @@ async fn wrong_answers_do_not_reach_the_server() {
     for pair in pairs(|pair| pair.modern_client && !pair.modern_server) {
         let (method, params, result) = asks()[0].clone();
         let meeting = Meeting::of(pair, asking(pair, method, params)).await;
-        let AnyClient::Modern(client) = &meeting.client else { unreachable!() };
+        let client = meeting.client.modern();
         let asked = client.ask("tools/call", act()).await["result"].clone();
         // An answer to something else: what was asked is asked again.
         let mut again = act();
         again["requestState"] = asked["requestState"].clone();
         again["inputResponses"] = json!({ "other": result });
         let asked_again = client.ask("tools/call", again.clone()).await["result"].clone();
-        assert_eq!(asked_again["inputRequests"], asked["inputRequests"], "{pair:?}");
+        assert_eq!(
+            asked_again["inputRequests"], asked["inputRequests"],
+            "{pair:?}"
+        );
         // Each state works once.
         let spent = client.ask("tools/call", again).await;
         assert_eq!(spent["error"]["code"], -32602, "{pair:?}: {spent}");
-        let key = asked["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
+        let key = asked["inputRequests"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .next()
+            .unwrap()
+            .clone();
         let mut third = act();
         third["requestState"] = asked_again["requestState"].clone();
         third["inputResponses"] = json!({ key: { "action": "perhaps" } });
@@ -665,7 +780,11 @@ async fn an_address_to_visit() {
     let url = "https://example.com/visit";
     // A legacy server's error becomes a question, whose answer is the call made again.
     for over_stdio in [true, false] {
-        let pair = Pair { modern_client: true, modern_server: false, over_stdio };
+        let pair = Pair {
+            modern_client: true,
+            modern_server: false,
+            over_stdio,
+        };
         let visited = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let script = acting(pair, move |call| {
             if visited.swap(true, std::sync::atomic::Ordering::Relaxed) {
@@ -680,10 +799,15 @@ async fn an_address_to_visit() {
             ready(())
         });
         let meeting = Meeting::of(pair, script).await;
-        let AnyClient::Modern(client) = &meeting.client else { unreachable!() };
+        let client = meeting.client.modern();
         let asked = client.ask("tools/call", act()).await["result"].clone();
         assert_eq!(asked["resultType"], "input_required", "{pair:?}: {asked}");
-        let (key, request) = asked["inputRequests"].as_object().unwrap().iter().next().unwrap();
+        let (key, request) = asked["inputRequests"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .next()
+            .unwrap();
         assert_eq!(request["method"], "elicitation/create");
         let expected = json!({ "mode": "url", "url": url, "message": "Go." });
         assert_eq!(request["params"], expected);
@@ -697,7 +821,10 @@ async fn an_address_to_visit() {
         assert!(calls[1].message["params"].get("inputResponses").is_none());
         // A legacy client gets the error as it is.
         let fresh = Meeting::of(
-            Pair { modern_client: false, ..pair },
+            Pair {
+                modern_client: false,
+                ..pair
+            },
             acting(pair, move |call| {
                 call.error(-32042, "visit first", json!({ "elicitations": [] }));
                 ready(())
@@ -711,12 +838,19 @@ async fn an_address_to_visit() {
     for pair in pairs(|pair| pair.modern_server && !pair.modern_client) {
         let params = json!({ "mode": "url", "url": url, "message": "Go." });
         let meeting = Meeting::of(pair, asking(pair, "elicitation/create", params)).await;
-        let AnyClient::Legacy(session) = &meeting.client else { unreachable!() };
+        let session = meeting.client.legacy();
         let mut stream = session.send(3, "tools/call", act()).await;
         let request = next_of(&mut stream, "elicitation/create").await;
         assert_eq!(request["params"]["url"], url);
-        assert!(!request["params"]["elicitationId"].as_str().unwrap().is_empty());
-        session.respond(&request, json!({ "result": { "action": "accept" } })).await;
+        assert!(
+            !request["params"]["elicitationId"]
+                .as_str()
+                .unwrap()
+                .is_empty()
+        );
+        session
+            .respond(&request, json!({ "result": { "action": "accept" } }))
+            .await;
         let last = next(&mut stream).await;
         assert_eq!(text(&last), r#"{"action":"accept"}"#);
     }
@@ -739,7 +873,11 @@ async fn a_round_of_state_alone() {
             assert_ne!(state, "more", "the server's own state is sealed");
             let mut again = act();
             again["requestState"] = state.clone();
-            assert_eq!(text(&meeting.client.ask("tools/call", again).await), "done", "{pair:?}");
+            assert_eq!(
+                text(&meeting.client.ask("tools/call", again).await),
+                "done",
+                "{pair:?}"
+            );
         } else {
             assert_eq!(text(&first), "done", "{pair:?}");
         }
@@ -767,9 +905,15 @@ async fn results_have_the_fields_of_the_client_s_era() {
             call.result(said("done"));
             ready(())
         })
-        .result("resources/read", json!({ "contents": [{ "uri": "a:b", "text": "t" }] }))
+        .result(
+            "resources/read",
+            json!({ "contents": [{ "uri": "a:b", "text": "t" }] }),
+        )
         .result("prompts/get", json!({ "messages": [] }))
-        .result("completion/complete", json!({ "completion": { "values": [] } }));
+        .result(
+            "completion/complete",
+            json!({ "completion": { "values": [] } }),
+        );
         let meeting = Meeting::of(pair, script).await;
         let reference = json!({ "type": "ref/prompt", "name": "p" });
         let argument = json!({ "name": "a", "value": "" });
@@ -781,12 +925,22 @@ async fn results_have_the_fields_of_the_client_s_era() {
             ("resources/read", json!({ "uri": "a:b" }), true),
             ("tools/call", act(), false),
             ("prompts/get", json!({ "name": "p" }), false),
-            ("completion/complete", json!({ "ref": reference, "argument": argument }), false),
+            (
+                "completion/complete",
+                json!({ "ref": reference, "argument": argument }),
+                false,
+            ),
         ] {
             let answer = meeting.client.ask(method, params).await;
-            let result = answer["result"].as_object().unwrap_or_else(|| panic!("{answer}"));
+            let result = answer["result"]
+                .as_object()
+                .unwrap_or_else(|| panic!("{answer}"));
             let has = |member: &str| result.contains_key(member);
-            assert_eq!(has("resultType"), pair.modern_client, "{pair:?} {method}: {answer}");
+            assert_eq!(
+                has("resultType"),
+                pair.modern_client,
+                "{pair:?} {method}: {answer}"
+            );
             for member in ["ttlMs", "cacheScope"] {
                 let due = pair.modern_client && is_cacheable;
                 assert_eq!(has(member), due, "{pair:?} {method}: {answer}");
@@ -794,17 +948,36 @@ async fn results_have_the_fields_of_the_client_s_era() {
             if pair.modern_client && is_cacheable {
                 let kept = pair.modern_server;
                 let fields = (&result["ttlMs"], &result["cacheScope"]);
-                let expected = if kept { (1000, "public") } else { (0, "private") };
-                assert_eq!(fields, (&json!(expected.0), &json!(expected.1)), "{pair:?} {method}");
+                let expected = if kept {
+                    (1000, "public")
+                } else {
+                    (0, "private")
+                };
+                assert_eq!(
+                    fields,
+                    (&json!(expected.0), &json!(expected.1)),
+                    "{pair:?} {method}"
+                );
             }
         }
         if let AnyClient::Modern(client) = &meeting.client {
             let hello = client.ask("server/discover", json!({})).await["result"].clone();
             assert_eq!(hello["resultType"], "complete");
             assert!(hello["capabilities"]["tools"].is_object());
-            assert_eq!(hello["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "scripted");
-            assert!(hello["supportedVersions"].as_array().unwrap().contains(&json!(MODERN)));
-            assert!(hello["ttlMs"].is_u64() && hello["cacheScope"].is_string(), "{hello}");
+            assert_eq!(
+                hello["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+                "scripted"
+            );
+            assert!(
+                hello["supportedVersions"]
+                    .as_array()
+                    .unwrap()
+                    .contains(&json!(MODERN))
+            );
+            assert!(
+                hello["ttlMs"].is_u64() && hello["cacheScope"].is_string(),
+                "{hello}"
+            );
         } else if let AnyClient::Legacy(session) = &meeting.client {
             let hello = &session.initialized["result"];
             assert_eq!(hello["protocolVersion"], LEGACY);
@@ -836,25 +1009,52 @@ async fn requests_have_the_fields_of_the_server_s_era() {
         if pair.modern_server {
             assert_eq!(key("protocolVersion"), Some(json!(MODERN)), "{pair:?}");
             assert_eq!(key("clientCapabilities"), Some(everything()), "{pair:?}");
-            let name = if pair.modern_client { "modern-client" } else { "legacy-client" };
+            let name = if pair.modern_client {
+                "modern-client"
+            } else {
+                "legacy-client"
+            };
             assert_eq!(key("clientInfo").unwrap()["name"], name);
         } else {
-            for name in ["protocolVersion", "clientCapabilities", "clientInfo", "logLevel"] {
+            for name in [
+                "protocolVersion",
+                "clientCapabilities",
+                "clientInfo",
+                "logLevel",
+            ] {
                 assert_eq!(key(name), None, "{pair:?}: {meta}");
             }
-            let hello = meeting.server.sees_of("initialize", 1).await.remove(0).message;
+            let hello = meeting
+                .server
+                .sees_of("initialize", 1)
+                .await
+                .remove(0)
+                .message;
             assert_eq!(hello["params"]["capabilities"], everything(), "{pair:?}");
         }
         if !pair.over_stdio {
             let header = |name: &str| {
-                call.headers.get(name).map(|value| value.to_str().unwrap().to_owned())
+                call.headers
+                    .get(name)
+                    .map(|value| value.to_str().unwrap().to_owned())
             };
             let version = if pair.modern_server { MODERN } else { LEGACY };
-            assert_eq!(header("mcp-protocol-version").as_deref(), Some(version), "{pair:?}");
+            assert_eq!(
+                header("mcp-protocol-version").as_deref(),
+                Some(version),
+                "{pair:?}"
+            );
             let mirrored = pair.modern_server.then_some("tools/call");
             assert_eq!(header("mcp-method").as_deref(), mirrored, "{pair:?}");
-            assert_eq!(header("mcp-name").as_deref(), pair.modern_server.then_some("act"));
-            assert_eq!(header("mcp-session-id").is_some(), !pair.modern_server, "{pair:?}");
+            assert_eq!(
+                header("mcp-name").as_deref(),
+                pair.modern_server.then_some("act")
+            );
+            assert_eq!(
+                header("mcp-session-id").is_some(),
+                !pair.modern_server,
+                "{pair:?}"
+            );
         }
     }
 }
@@ -864,11 +1064,18 @@ async fn a_missing_resource_has_the_code_of_the_client_s_era() {
     for pair in pairs(|_| true) {
         let script = Script::of(pair.modern_server).on("resources/read", move |call| {
             let code = if pair.modern_server { -32602 } else { -32002 };
-            call.error(code, "Resource not found", json!({ "uri": call.params()["uri"] }));
+            call.error(
+                code,
+                "Resource not found",
+                json!({ "uri": call.params()["uri"] }),
+            );
             ready(())
         });
         let meeting = Meeting::of(pair, script).await;
-        let answer = meeting.client.ask("resources/read", json!({ "uri": "no:where" })).await;
+        let answer = meeting
+            .client
+            .ask("resources/read", json!({ "uri": "no:where" }))
+            .await;
         let code = if pair.modern_client { -32602 } else { -32002 };
         assert_eq!(answer["error"]["code"], code, "{pair:?}: {answer}");
         assert_eq!(answer["error"]["data"]["uri"], "no:where", "{pair:?}");
@@ -898,7 +1105,11 @@ async fn structured_content_that_is_no_object() {
         let called = meeting.client.call("act", json!({})).await;
         assert_eq!(text(&called), "[1,2]");
         let content = called["result"].get("structuredContent");
-        assert_eq!(content, pair.modern_client.then_some(&json!([1, 2])), "{pair:?}");
+        assert_eq!(
+            content,
+            pair.modern_client.then_some(&json!([1, 2])),
+            "{pair:?}"
+        );
     }
 }
 
@@ -915,14 +1126,22 @@ async fn a_server_s_ping_is_answered_by_the_gateway() {
     }
     let script = Script::of(true);
     let meeting = Meeting::of(pairs(|pair| !pair.modern_client)[0], script).await;
-    assert_eq!(meeting.client.ask("ping", json!({})).await["result"], json!({}));
+    assert_eq!(
+        meeting.client.ask("ping", json!({})).await["result"],
+        json!({})
+    );
     assert!(meeting.server.seen("ping").is_empty());
 }
 
 #[tokio::test]
 async fn errors_of_one_era_are_not_shown_to_the_other() {
     for pair in pairs(|pair| pair.modern_server && !pair.modern_client) {
-        for (code, expected) in [(-32020, -32603), (-32021, -32602), (-32022, -32603), (-5, -5)] {
+        for (code, expected) in [
+            (-32020, -32603),
+            (-32021, -32602),
+            (-32022, -32603),
+            (-5, -5),
+        ] {
             let script = acting(pair, move |call| {
                 let data = json!({ "requiredCapabilities": { "sampling": {} } });
                 call.error(code, "no", data);
@@ -946,7 +1165,10 @@ async fn two_clients_with_equal_ids_and_tokens_stay_apart() {
             async move {
                 both.wait().await;
                 let token = call.params()["_meta"]["progressToken"].clone();
-                let who = call.params()["arguments"]["who"].as_str().unwrap().to_owned();
+                let who = call.params()["arguments"]["who"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned();
                 let params = json!({ "progressToken": token, "progress": 1, "message": who });
                 call.notify("notifications/progress", params);
                 both.wait().await;
@@ -992,7 +1214,10 @@ async fn what_a_modern_server_may_not_do_is_not_passed_on() {
         });
         let meeting = Meeting::of(pair, script).await;
         let all = messages(meeting.begin(1).await).await;
-        assert!(all.iter().all(|message| message["method"] != "roots/list"), "{pair:?}: {all:?}");
+        assert!(
+            all.iter().all(|message| message["method"] != "roots/list"),
+            "{pair:?}: {all:?}"
+        );
         assert_eq!(all.len(), 1);
     }
 }
@@ -1000,7 +1225,11 @@ async fn what_a_modern_server_may_not_do_is_not_passed_on() {
 #[tokio::test]
 async fn older_versions_are_kept_to() {
     for version in ["2025-06-18", "2025-03-26"] {
-        let pair = Pair { modern_client: false, modern_server: true, over_stdio: false };
+        let pair = Pair {
+            modern_client: false,
+            modern_server: true,
+            over_stdio: false,
+        };
         let meeting = Meeting::of(pair, Script::of(true).tools(&["act"])).await;
         let url = meeting.gateway.one("it");
         let session = Session::open_as(&url, version, json!({})).await;
@@ -1012,6 +1241,8 @@ async fn older_versions_are_kept_to() {
     let unknown = Session::open_as(&meeting.gateway.one("it"), "1999-01-01", json!({})).await;
     assert_eq!(unknown.initialized["result"]["protocolVersion"], LEGACY);
     let client = Modern::at(&meeting.gateway.one("it"));
-    let removed = client.ask("logging/setLevel", json!({ "level": "info" })).await;
+    let removed = client
+        .ask("logging/setLevel", json!({ "level": "info" }))
+        .await;
     assert_eq!(removed["error"]["code"], -32601);
 }

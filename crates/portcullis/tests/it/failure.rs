@@ -24,7 +24,9 @@ async fn median(client: &Modern) -> Duration {
     for n in 0..CALLS {
         let server = ["good", "fine"][n % 2];
         let began = Instant::now();
-        let answer = client.call(&format!("{server}__echo"), json!({ "text": "hello" })).await;
+        let answer = client
+            .call(&format!("{server}__echo"), json!({ "text": "hello" }))
+            .await;
         times.push(began.elapsed());
         assert_eq!(text(&answer), "hello");
     }
@@ -34,7 +36,11 @@ async fn median(client: &Modern) -> Duration {
 
 /// Two good servers and `bad`, which is a `faulty-server` with these arguments.
 async fn trio(bad: &[&str], rest: &str) -> Gateway {
-    let servers = [faulty("good", &[], ""), faulty("fine", &[], ""), faulty("bad", bad, rest)];
+    let servers = [
+        faulty("good", &[], ""),
+        faulty("fine", &[], ""),
+        faulty("bad", bad, rest),
+    ];
     Gateway::start(&servers.concat()).await
 }
 
@@ -63,14 +69,19 @@ async fn is_back(client: &Modern) {
     let began = Instant::now();
     loop {
         let listed = client.ask("tools/list", json!({})).await;
-        let found = names(&listed, "tools", "name").iter().any(|name| name == "bad__echo");
+        let found = names(&listed, "tools", "name")
+            .iter()
+            .any(|name| name == "bad__echo");
         if found && missing(&listed).is_empty() {
             let answer = client.call("bad__echo", json!({ "text": "back" })).await;
             if answer["result"]["content"][0]["text"] == "back" {
                 return;
             }
         }
-        assert!(began.elapsed() < BOUND, "the server did not come back: {listed}");
+        assert!(
+            began.elapsed() < BOUND,
+            "the server did not come back: {listed}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -83,15 +94,29 @@ async fn others_keep_their_pace(bad: &[&str], rest: &str, width: usize) {
     median(&client).await;
     let before = median(&client).await;
     let mut tasks = trouble(&client, width);
-    gateway.rows_when(|rows| rows.iter().any(|row| row.server == "bad")).await;
+    gateway
+        .rows_when(|rows| rows.iter().any(|row| row.server == "bad"))
+        .await;
     let during = median(&client).await;
-    assert!(during < before * 3 + Duration::from_millis(50), "{before:?} became {during:?}");
+    assert!(
+        during < before * 3 + Duration::from_millis(50),
+        "{before:?} became {during:?}"
+    );
     // Lists do not wait for calls, and the good ones are in them.
     let began = Instant::now();
     let listed = client.ask("tools/list", json!({})).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     for name in ["good__echo", "good__work", "fine__echo", "fine__work"] {
-        assert!(names(&listed, "tools", "name").iter().any(|listed| listed == name), "{listed}");
+        assert!(
+            names(&listed, "tools", "name")
+                .iter()
+                .any(|listed| listed == name),
+            "{listed}"
+        );
     }
     tasks.shutdown().await;
 }
@@ -153,7 +178,10 @@ async fn a_killed_server_is_missed_and_comes_back() {
     assert_eq!(lost["error"]["code"], -31001, "{lost}");
     assert!(lost["error"]["data"]["requestId"].is_string());
     let during = median(&client).await;
-    assert!(during < before * 3 + Duration::from_millis(50), "{before:?} became {during:?}");
+    assert!(
+        during < before * 3 + Duration::from_millis(50),
+        "{before:?} became {during:?}"
+    );
     is_back(&client).await;
     let second = marked();
     assert_eq!(second.len(), 1);
@@ -173,12 +201,18 @@ async fn a_server_that_cannot_start_is_missing_with_a_reason() {
     let gateway = Gateway::start(&(faulty("good", &[], "") + &bad)).await;
     let client = Modern::at(&gateway.all());
     let listed = client.ask("tools/list", json!({})).await;
-    assert_eq!(names(&listed, "tools", "name"), ["good__echo", "good__work"]);
+    assert_eq!(
+        names(&listed, "tools", "name"),
+        ["good__echo", "good__work"]
+    );
     let gone = missing(&listed);
     assert_eq!(gone.len(), 1, "{listed}");
     assert_eq!(gone[0]["server"], "bad");
     let reason = gone[0]["reason"].as_str().unwrap();
-    assert!(!reason.is_empty() && !reason.contains(place.path().to_str().unwrap()), "{reason}");
+    assert!(
+        !reason.is_empty() && !reason.contains(place.path().to_str().unwrap()),
+        "{reason}"
+    );
     let refused = client.call("bad__echo", json!({ "text": "a" })).await;
     assert_eq!(refused["error"]["code"], -31001, "{refused}");
     // A client that wants logs is told in words as well.
@@ -186,8 +220,12 @@ async fn a_server_that_cannot_start_is_missing_with_a_reason() {
     curious.level = Some("warning");
     let all = crate::gateway::messages(curious.send(4, "tools/list", json!({})).await).await;
     assert!(
-        all.iter().any(|message| message["method"] == "notifications/message"
-            && message["params"]["data"].as_str().unwrap().contains("`bad`")),
+        all.iter()
+            .any(|message| message["method"] == "notifications/message"
+                && message["params"]["data"]
+                    .as_str()
+                    .unwrap()
+                    .contains("`bad`")),
         "{all:?}"
     );
     // Once it can start, it is there by itself.
@@ -210,8 +248,15 @@ async fn a_server_whose_list_hangs_does_not_hold_up_the_list() {
         let client = Modern::at(&gateway.all());
         let began = Instant::now();
         let listed = client.ask("tools/list", json!({})).await;
-        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-        assert_eq!(names(&listed, "tools", "name"), ["good__echo", "good__work"]);
+        assert!(
+            began.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(
+            names(&listed, "tools", "name"),
+            ["good__echo", "good__work"]
+        );
         assert_eq!(missing(&listed)[0]["server"], "bad");
     }
 }
@@ -222,7 +267,9 @@ async fn a_silent_server_answers_with_a_timeout() {
     let client = Modern::at(&gateway.all());
     let late = client.call("bad__echo", json!({ "text": "a" })).await;
     assert_eq!(late["error"]["code"], -31002, "{late}");
-    let rows = gateway.rows_when(|rows| rows.iter().all(|row| row.outcome != "started")).await;
+    let rows = gateway
+        .rows_when(|rows| rows.iter().all(|row| row.outcome != "started"))
+        .await;
     assert_eq!(rows.last().unwrap().outcome, "timeout");
     // It was told.
     is_listed(&client).await;
@@ -241,9 +288,13 @@ async fn a_remote_server_that_is_stopped_and_started_again() {
     };
     let mut server = start("127.0.0.1:0".to_owned()).await.unwrap();
     let url = server.url().to_owned();
-    let address = url.strip_prefix("http://").unwrap().strip_suffix("/mcp").unwrap().to_owned();
-    let config =
-        faulty("good", &[], "") + &faulty("fine", &[], "") + &remote("bad", &url, "");
+    let address = url
+        .strip_prefix("http://")
+        .unwrap()
+        .strip_suffix("/mcp")
+        .unwrap()
+        .to_owned();
+    let config = faulty("good", &[], "") + &faulty("fine", &[], "") + &remote("bad", &url, "");
     let gateway = Gateway::start(&config).await;
     let client = Modern::at(&gateway.all());
     is_back(&client).await;
@@ -258,7 +309,10 @@ async fn a_remote_server_that_is_stopped_and_started_again() {
     assert_eq!(names(&listed, "tools", "name").len(), 4, "{listed}");
     assert_eq!(missing(&listed)[0]["server"], "bad");
     let during = median(&client).await;
-    assert!(during < before * 3 + Duration::from_millis(50), "{before:?} became {during:?}");
+    assert!(
+        during < before * 3 + Duration::from_millis(50),
+        "{before:?} became {during:?}"
+    );
 
     server = start(address).await.unwrap();
     is_back(&client).await;
@@ -277,7 +331,10 @@ async fn a_remote_server_that_answers_garbage() {
     let wrong = client.call("echo", json!({ "text": "a" })).await;
     assert_eq!(wrong["error"]["code"], -31003, "{wrong}");
     eventually("the end of the call", || {
-        gateway.rows().last().is_some_and(|row| row.outcome != "started")
+        gateway
+            .rows()
+            .last()
+            .is_some_and(|row| row.outcome != "started")
     })
     .await;
 }

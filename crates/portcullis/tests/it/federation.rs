@@ -8,9 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::gateway::{
-    AnyClient, Gateway, Modern, Session, messages, names, next_of, remote, text,
-};
+use crate::gateway::{AnyClient, Gateway, Modern, Session, messages, names, next_of, remote, text};
 use crate::scripted::{Call, Script, Scripted};
 
 /// A server whose answers say who gave them, and what it was asked by.
@@ -24,7 +22,10 @@ async fn talkative(name: &'static str, is_modern: bool) -> Scripted {
     Script::of(is_modern)
         .tools(&["act", "other.tool-1"])
         .result("prompts/list", json!({ "prompts": [{ "name": "ask" }] }))
-        .result("resources/list", json!({ "resources": [{ "uri": "file:///a b", "name": "a" }] }))
+        .result(
+            "resources/list",
+            json!({ "resources": [{ "uri": "file:///a b", "name": "a" }] }),
+        )
         .result(
             "resources/templates/list",
             json!({ "resourceTemplates": [{ "uriTemplate": "mem://{id}", "name": "m" }] }),
@@ -66,30 +67,54 @@ async fn equal_names_stay_apart_everywhere() {
     for is_modern in [true, false] {
         let client = AnyClient::at(&gateway.all(), is_modern, json!({})).await;
         let listed = client.ask("tools/list", json!({})).await;
-        let tools = ["left__act", "left__other.tool-1", "right__act", "right__other.tool-1"];
+        let tools = [
+            "left__act",
+            "left__other.tool-1",
+            "right__act",
+            "right__other.tool-1",
+        ];
         assert_eq!(names(&listed, "tools", "name"), tools);
-        assert_eq!(listed["result"].get("_meta").and_then(|m| m.get("portcullis/missing")), None);
+        assert_eq!(
+            listed["result"]
+                .get("_meta")
+                .and_then(|m| m.get("portcullis/missing")),
+            None
+        );
         let listed = client.ask("prompts/list", json!({})).await;
-        assert_eq!(names(&listed, "prompts", "name"), ["left__ask", "right__ask"]);
+        assert_eq!(
+            names(&listed, "prompts", "name"),
+            ["left__ask", "right__ask"]
+        );
         let listed = client.ask("resources/list", json!({})).await;
         let uris = ["left+file:///a b", "right+file:///a b"];
         assert_eq!(names(&listed, "resources", "uri"), uris);
         let listed = client.ask("resources/templates/list", json!({})).await;
         let templates = ["left+mem://{id}", "right+mem://{id}"];
-        assert_eq!(names(&listed, "resourceTemplates", "uriTemplate"), templates);
+        assert_eq!(
+            names(&listed, "resourceTemplates", "uriTemplate"),
+            templates
+        );
 
         for server in ["left", "right"] {
             let called = client.call(&format!("{server}__act"), json!({})).await;
             assert_eq!(text(&called), format!("{server}: act"));
             let content = &called["result"]["content"];
             assert_eq!(content[1]["uri"], format!("{server}+file:///a b"));
-            assert_eq!(content[2]["resource"]["uri"], format!("{server}+mem://x?y=1#z"));
+            assert_eq!(
+                content[2]["resource"]["uri"],
+                format!("{server}+mem://x?y=1#z")
+            );
             assert_eq!(content[2]["resource"]["text"], format!("in {server}"));
 
-            let got = client.ask("prompts/get", json!({ "name": format!("{server}__ask") })).await;
+            let got = client
+                .ask("prompts/get", json!({ "name": format!("{server}__ask") }))
+                .await;
             let got = &got["result"]["messages"];
             assert_eq!(got[0]["content"]["text"], format!("{server}: ask"));
-            assert_eq!(got[1]["content"]["resource"]["uri"], format!("{server}+mem://x?y=1#z"));
+            assert_eq!(
+                got[1]["content"]["resource"]["uri"],
+                format!("{server}+mem://x?y=1#z")
+            );
 
             let uri = format!("{server}+mem://x+y");
             let read = client.ask("resources/read", json!({ "uri": uri })).await;
@@ -110,7 +135,9 @@ async fn equal_names_stay_apart_everywhere() {
             ] {
                 let params = json!({ "ref": reference, "argument": argument });
                 let completed = client.ask("completion/complete", params).await;
-                let value = completed["result"]["completion"]["values"][0].as_str().unwrap();
+                let value = completed["result"]["completion"]["values"][0]
+                    .as_str()
+                    .unwrap();
                 let (by, reference) = value.split_once(": ").unwrap();
                 assert_eq!(by, server);
                 assert_eq!(serde_json::from_str::<Value>(reference).unwrap(), own);
@@ -123,16 +150,23 @@ async fn equal_names_stay_apart_everywhere() {
         let refused = client.call(name, json!({})).await;
         assert_eq!(refused["error"]["code"], -32602, "{name}: {refused}");
     }
-    let refused = client.ask("resources/read", json!({ "uri": "file:///a b" })).await;
+    let refused = client
+        .ask("resources/read", json!({ "uri": "file:///a b" }))
+        .await;
     assert_eq!(refused["error"]["code"], -32602);
     let legacy = Session::open(&gateway.all(), json!({})).await;
-    let refused = legacy.ask("resources/read", json!({ "uri": "file:///a b" })).await;
+    let refused = legacy
+        .ask("resources/read", json!({ "uri": "file:///a b" }))
+        .await;
     assert_eq!(refused["error"]["code"], -32002);
 }
 
 #[tokio::test]
 async fn updates_carry_the_endpoint_s_uri() {
-    let servers = [talkative("left", true).await, talkative("right", false).await];
+    let servers = [
+        talkative("left", true).await,
+        talkative("right", false).await,
+    ];
     let config = servers[0].entry("left", false, "") + &servers[1].entry("right", false, "");
     let gateway = Gateway::start(&config).await;
     let wanted = ["left+file:///a b", "right+file:///a b"];
@@ -141,16 +175,22 @@ async fn updates_carry_the_endpoint_s_uri() {
     let filter = json!({ "notifications": { "resourceSubscriptions": wanted } });
     let mut listening = modern.send(9, "subscriptions/listen", filter).await;
     let agreed = next_of(&mut listening, "notifications/subscriptions/acknowledged").await;
-    assert_eq!(agreed["params"]["notifications"]["resourceSubscriptions"], json!(wanted));
+    assert_eq!(
+        agreed["params"]["notifications"]["resourceSubscriptions"],
+        json!(wanted)
+    );
 
     let legacy = Session::open(&gateway.all(), json!({})).await;
     let mut standing = legacy.stream().await;
     for uri in wanted {
-        let answer = legacy.ask("resources/subscribe", json!({ "uri": uri })).await;
+        let answer = legacy
+            .ask("resources/subscribe", json!({ "uri": uri }))
+            .await;
         assert_eq!(answer["result"], json!({}), "{answer}");
     }
     // One listener for the modern client, one or two for what the session watches.
-    let uris = |message: &Value| message["params"]["notifications"]["resourceSubscriptions"].clone();
+    let uris =
+        |message: &Value| message["params"]["notifications"]["resourceSubscriptions"].clone();
     let listens = |listens: &Value| uris(listens) == json!(["file:///a b"]);
     let both = |message: &Value| {
         listens(message) && message["params"]["notifications"]["toolsListChanged"] == true
@@ -160,10 +200,16 @@ async fn updates_carry_the_endpoint_s_uri() {
     servers[1].stands(2).await;
 
     for (server, uri) in servers.iter().zip(wanted) {
-        server.notify("notifications/resources/updated", &json!({ "uri": "file:///a b" }));
+        server.notify(
+            "notifications/resources/updated",
+            &json!({ "uri": "file:///a b" }),
+        );
         let told = next_of(&mut listening, "notifications/resources/updated").await;
         assert_eq!(told["params"]["uri"], uri);
-        assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 9);
+        assert_eq!(
+            told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+            9
+        );
         let told = next_of(&mut standing, "notifications/resources/updated").await;
         assert_eq!(told["params"], json!({ "uri": uri }));
     }
@@ -212,7 +258,10 @@ async fn long_names_are_cut_the_same_way_every_time() {
 async fn many(count: usize, page: usize) -> Scripted {
     Script::of(true)
         .on("tools/list", move |call: Call| {
-            let cursor = call.params()["cursor"].as_str().unwrap_or("at 0").to_owned();
+            let cursor = call.params()["cursor"]
+                .as_str()
+                .unwrap_or("at 0")
+                .to_owned();
             let start: usize = cursor.strip_prefix("at ").unwrap().parse().unwrap();
             let end = (start + page).min(count);
             let tools: Vec<Value> = (start..end)
@@ -270,7 +319,10 @@ async fn two_thousand_five_hundred_tools_in_pages() {
         let (own, own_cursors) = all_pages(&client).await;
         assert_eq!(own, (0..2500).map(|n| format!("t{n}")).collect::<Vec<_>>());
         assert_eq!(own_cursors.len(), 3);
-        assert!(own_cursors.iter().all(|cursor| !cursor.contains("at ")), "a server's own cursor");
+        assert!(
+            own_cursors.iter().all(|cursor| !cursor.contains("at ")),
+            "a server's own cursor"
+        );
         for wrong in ["at 700", cursor.as_str()] {
             let refused = client.ask("tools/list", json!({ "cursor": wrong })).await;
             assert_eq!(refused["error"]["code"], -32602, "{refused}");
@@ -294,11 +346,15 @@ async fn names_that_meet_after_the_cut_are_not_both_offered() {
     };
     for order in [[&long, &twin], [&twin, &long]] {
         let tools: Vec<&str> = order.iter().map(|name| name.as_str()).collect();
-        let server = Script::of(true).tools(&tools).on("tools/call", answer).start().await;
+        let server = Script::of(true)
+            .tools(&tools)
+            .on("tools/call", answer)
+            .start()
+            .await;
         let gateway = Gateway::start(&server.entry("files", false, "")).await;
         let client = Modern::at(&gateway.all());
         let listed = client.ask("tools/list", json!({})).await;
-        assert_eq!(names(&listed, "tools", "name"), [cut.clone()]);
+        assert_eq!(names(&listed, "tools", "name").join(" "), cut);
         // What is listed is what is called.
         assert_eq!(text(&client.call(&cut, json!({})).await), order[0]);
     }
@@ -328,21 +384,28 @@ async fn progress_and_logs_of_a_merged_call() {
             match &mut client {
                 AnyClient::Modern(client) => client.level = Some("info"),
                 AnyClient::Legacy(session) => {
-                    session.ask("logging/setLevel", json!({ "level": "info" })).await;
+                    session
+                        .ask("logging/setLevel", json!({ "level": "info" }))
+                        .await;
                 }
             }
-            let params = json!({ "name": format!("{server}__work"), "_meta": { "progressToken": "mine" } });
+            let params =
+                json!({ "name": format!("{server}__work"), "_meta": { "progressToken": "mine" } });
             let all = messages(client.send(5, "tools/call", params).await).await;
-            let steps: Vec<&Value> =
-                all.iter().filter(|m| m["method"] == "notifications/progress").collect();
+            let steps: Vec<&Value> = all
+                .iter()
+                .filter(|m| m["method"] == "notifications/progress")
+                .collect();
             assert_eq!(steps.len(), 2, "{server} {is_modern}: {all:?}");
             for (at, step) in steps.iter().enumerate() {
                 assert_eq!(step["params"]["progressToken"], "mine");
                 assert_eq!(step["params"]["progress"], at + 1);
                 assert_eq!(step["params"]["message"], "on");
             }
-            let logs: Vec<&Value> =
-                all.iter().filter(|m| m["method"] == "notifications/message").collect();
+            let logs: Vec<&Value> = all
+                .iter()
+                .filter(|m| m["method"] == "notifications/message")
+                .collect();
             assert_eq!(logs.len(), 1, "{server} {is_modern}: {all:?}");
             assert_eq!(logs[0]["params"]["data"], json!({ "a": [1] }));
             assert_eq!(all.last().unwrap()["id"], 5);
@@ -366,7 +429,11 @@ async fn one_server_s_answers_pass_byte_for_byte() {
     for is_modern in [true, false] {
         for over_stdio in [true, false] {
             // Over HTTP a message may span lines.
-            let odd = if over_stdio { ODD.to_owned() } else { ODD.replace("\t", "\r\n\t") };
+            let odd = if over_stdio {
+                ODD.to_owned()
+            } else {
+                ODD.replace('\t', "\r\n\t")
+            };
             let list = r#"{"tools" : [ {"name":"odd","inputSchema":{"type":"object" , "x-v":1e2},"vendor":[ 1 ]} ],
                 "resultType":"complete" ,"ttlMs":5,"cacheScope":"public","y":0.10}"#.replace('\n', " ");
             let read = r#"{"contents":[ {"uri":"x:\u0031","text":"a","vendor":1E5} ],"resultType":"complete","ttlMs":1, "cacheScope":"private"}"#;
@@ -398,11 +465,19 @@ async fn one_server_s_answers_pass_byte_for_byte() {
             for (method, params, expected) in [
                 ("tools/list", json!({}), list.as_str()),
                 ("resources/read", json!({ "uri": "x:1" }), read),
-                ("tools/call", json!({ "name": "odd", "arguments": {} }), odd.as_str()),
+                (
+                    "tools/call",
+                    json!({ "name": "odd", "arguments": {} }),
+                    odd.as_str(),
+                ),
             ] {
                 let answer = client.send(1, method, params).await;
                 let bytes = String::from_utf8(answer.bytes().await.unwrap()).unwrap();
-                assert_eq!(raw_result(&bytes), expected, "{method} {is_modern} {over_stdio}");
+                assert_eq!(
+                    raw_result(&bytes),
+                    expected,
+                    "{method} {is_modern} {over_stdio}"
+                );
             }
             // And when the answer comes as an event, because it took a while.
             let params = json!({ "name": "odd", "arguments": {}, "_meta": { "slow": true } });
@@ -434,7 +509,12 @@ async fn one_server_s_requests_pass_as_they_are() {
         .await;
     let gateway = Gateway::start(&server.entry("odd", false, "")).await;
     let session = Session::open(&gateway.one("odd"), json!({})).await;
-    session.send("a", "tools/list", json!({})).await.message().await.unwrap();
+    session
+        .send("a", "tools/list", json!({}))
+        .await
+        .message()
+        .await
+        .unwrap();
     let arguments = r#"{ "n":12345678901234567890123, "s":"\u00e9\/" , "f":1.0 }"#;
     // What serde would write anew has to be sent as it is written here.
     let body = format!(
@@ -451,7 +531,17 @@ async fn one_server_s_requests_pass_as_they_are() {
 #[tokio::test]
 async fn an_unknown_server_has_no_endpoint() {
     let server = Script::of(true).start().await;
-    let gateway = Gateway::start(&(server.entry("a", false, "") + &remote("b", "http://127.0.0.1:9/mcp", ""))).await;
+    let gateway = Gateway::start(
+        &(server.entry("a", false, "") + &remote("b", "http://127.0.0.1:9/mcp", "")),
+    )
+    .await;
     let client = Modern::at(&gateway.one("c"));
-    assert_eq!(client.send(1, "tools/list", json!({})).await.status.as_u16(), 404);
+    assert_eq!(
+        client
+            .send(1, "tools/list", json!({}))
+            .await
+            .status
+            .as_u16(),
+        404
+    );
 }

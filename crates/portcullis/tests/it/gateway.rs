@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 /// Longest that anything here may take.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_mins(1);
 
 /// The version of the modern era, and the newest one before it.
 pub(crate) const MODERN: &str = portcullis_testkit::answers::MODERN;
@@ -23,7 +23,10 @@ pub(crate) const LEGACY: &str = portcullis_testkit::answers::LEGACY;
 
 /// The path of a server of the test kit.
 pub(crate) fn fixture(name: &str) -> String {
-    portcullis_testkit::fixture(name).unwrap().display().to_string()
+    portcullis_testkit::fixture(name)
+        .unwrap()
+        .display()
+        .to_string()
 }
 
 /// The entry of a local server.
@@ -40,8 +43,9 @@ pub(crate) fn remote(name: &str, url: &str, rest: &str) -> String {
 /// The entry of a local `faulty-server` with `arguments`.
 pub(crate) fn faulty(name: &str, arguments: &[&str], rest: &str) -> String {
     let program = fixture("faulty-server");
-    let command: Vec<&str> =
-        std::iter::once(program.as_str()).chain(arguments.iter().copied()).collect();
+    let command: Vec<&str> = std::iter::once(program.as_str())
+        .chain(arguments.iter().copied())
+        .collect();
     local(name, &command, rest)
 }
 
@@ -101,7 +105,11 @@ impl Gateway {
 
     /// Host and port.
     pub(crate) fn address(&self) -> String {
-        self.harness.url().strip_prefix("http://").unwrap().to_owned()
+        self.harness
+            .url()
+            .strip_prefix("http://")
+            .unwrap()
+            .to_owned()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -125,10 +133,6 @@ impl Gateway {
     pub(crate) async fn ended(mut self) -> (Option<i32>, TempDir) {
         let status = self.harness.wait(BOUND).await.unwrap();
         (status.code(), self.place)
-    }
-
-    pub(crate) fn database(&self) -> PathBuf {
-        database(self.place.path())
     }
 
     /// The record, the oldest row first.
@@ -209,7 +213,9 @@ pub(crate) fn rows(place: &Path) -> Vec<Call> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = Connection::open_with_flags(database(place), flags).unwrap();
     connection.busy_timeout(Duration::from_secs(5)).unwrap();
-    let mut statement = connection.prepare("SELECT * FROM calls ORDER BY id").unwrap();
+    let mut statement = connection
+        .prepare("SELECT * FROM calls ORDER BY id")
+        .unwrap();
     let rows = statement.query_map([], |row| {
         Ok(Call {
             request_id: row.get("request_id")?,
@@ -290,7 +296,12 @@ pub(crate) struct Modern {
 impl Modern {
     pub(crate) fn at(url: &str) -> Self {
         let client = Client::new(url, BOUND).unwrap();
-        Self { client, capabilities: json!({}), level: None, token: None }
+        Self {
+            client,
+            capabilities: json!({}),
+            level: None,
+            token: None,
+        }
     }
 
     pub(crate) fn declaring(mut self, capabilities: Value) -> Self {
@@ -304,16 +315,24 @@ impl Modern {
         let own = meta.as_object_mut().unwrap();
         let key = |name: &str| format!("io.modelcontextprotocol/{name}");
         own.insert(key("protocolVersion"), MODERN.into());
-        own.insert(key("clientInfo"), json!({ "name": "modern-client", "version": "1" }));
+        own.insert(
+            key("clientInfo"),
+            json!({ "name": "modern-client", "version": "1" }),
+        );
         own.insert(key("clientCapabilities"), self.capabilities.clone());
         if let Some(level) = self.level {
             own.insert(key("logLevel"), level.into());
         }
         params["_meta"] = meta;
         let authorization = self.token.map(|token| format!("Bearer {token}"));
-        let headers: Vec<(&str, &str)> =
-            authorization.iter().map(|value| ("authorization", value.as_str())).collect();
-        self.client.request(&headers, id, method, params).await.unwrap()
+        let headers: Vec<(&str, &str)> = authorization
+            .iter()
+            .map(|value| ("authorization", value.as_str()))
+            .collect();
+        self.client
+            .request(&headers, id, method, params)
+            .await
+            .unwrap()
     }
 
     /// The response to a request.
@@ -323,7 +342,11 @@ impl Modern {
 
     /// The response to a tool call.
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
-        self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await
+        self.ask(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
     }
 }
 
@@ -352,11 +375,22 @@ impl Session {
         let message =
             json!({ "jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params });
         let answer = client.post(&[], &message).await.unwrap();
-        let id = answer.header("mcp-session-id").unwrap_or_default().to_owned();
+        let id = answer
+            .header("mcp-session-id")
+            .unwrap_or_default()
+            .to_owned();
         let initialized = answer.message().await.unwrap();
         assert!(!id.is_empty(), "no session: {initialized}");
-        let version = initialized["result"]["protocolVersion"].as_str().unwrap().to_owned();
-        let session = Self { client, id, version, initialized };
+        let version = initialized["result"]["protocolVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let session = Self {
+            client,
+            id,
+            version,
+            initialized,
+        };
         session.notify("notifications/initialized", json!({})).await;
         session
     }
@@ -383,7 +417,10 @@ impl Session {
             ("mcp-session-id", self.id.as_str()),
             ("mcp-protocol-version", self.version.as_str()),
         ];
-        self.client.send(http::Method::POST, &headers, body).await.unwrap()
+        self.client
+            .send(http::Method::POST, &headers, body)
+            .await
+            .unwrap()
     }
 
     /// The response to a request. Not for two at a time.
@@ -392,7 +429,11 @@ impl Session {
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
-        self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await
+        self.ask(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
     }
 
     pub(crate) async fn notify(&self, method: &str, params: Value) {
@@ -416,7 +457,11 @@ impl Session {
             ("accept", "text/event-stream"),
             ("last-event-id", last),
         ];
-        let answer = self.client.send(http::Method::GET, &headers, "").await.unwrap();
+        let answer = self
+            .client
+            .send(http::Method::GET, &headers, "")
+            .await
+            .unwrap();
         assert_eq!(answer.status.as_u16(), 200);
         answer
     }
@@ -428,7 +473,11 @@ impl Session {
             ("mcp-protocol-version", self.version.as_str()),
             ("accept", "text/event-stream"),
         ];
-        let answer = self.client.send(http::Method::GET, &headers, "").await.unwrap();
+        let answer = self
+            .client
+            .send(http::Method::GET, &headers, "")
+            .await
+            .unwrap();
         assert_eq!(answer.status.as_u16(), 200);
         answer
     }
@@ -462,7 +511,29 @@ impl AnyClient {
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
-        self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await
+        self.ask(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+        .await
+    }
+
+    /// The client as one of the modern era.
+    #[track_caller]
+    pub(crate) fn modern(&self) -> &Modern {
+        match self {
+            Self::Modern(client) => client,
+            Self::Legacy(_) => panic!("a legacy client"),
+        }
+    }
+
+    /// The client as one of the legacy era.
+    #[track_caller]
+    pub(crate) fn legacy(&self) -> &Session {
+        match self {
+            Self::Modern(_) => panic!("a modern client"),
+            Self::Legacy(session) => session,
+        }
     }
 }
 
@@ -492,7 +563,10 @@ pub(crate) async fn next_of(stream: &mut Answer, method: &str) -> Value {
 
 /// All messages of an answer, whichever form it has.
 pub(crate) async fn messages(mut answer: Answer) -> Vec<Value> {
-    if !answer.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
+    if !answer
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("text/event-stream"))
+    {
         return vec![answer.message().await.unwrap()];
     }
     let mut all = Vec::new();
@@ -505,12 +579,18 @@ pub(crate) async fn messages(mut answer: Answer) -> Vec<Value> {
 /// The text of a tool result's first block.
 #[track_caller]
 pub(crate) fn text(response: &Value) -> &str {
-    response["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{response}"))
+    response["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{response}"))
 }
 
 /// The names in a list result.
 #[track_caller]
 pub(crate) fn names(response: &Value, member: &str, key: &str) -> Vec<String> {
-    let list = response["result"][member].as_array().unwrap_or_else(|| panic!("{response}"));
-    list.iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect()
+    let list = response["result"][member]
+        .as_array()
+        .unwrap_or_else(|| panic!("{response}"));
+    list.iter()
+        .map(|entry| entry[key].as_str().unwrap().to_owned())
+        .collect()
 }

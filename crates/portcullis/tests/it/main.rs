@@ -3,6 +3,7 @@
 
 mod attacks;
 mod authentication;
+mod bridge;
 mod cancel;
 mod credentials;
 mod endpoint;
@@ -15,6 +16,8 @@ mod legacy;
 mod limits;
 mod mirror;
 mod origin;
+mod record;
+mod reload;
 mod scripted;
 mod session;
 mod shutdown;

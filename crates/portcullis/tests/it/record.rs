@@ -70,11 +70,22 @@ async fn a_row_for_each_request() {
     let refused = bob.ask("no/such", json!({})).await;
     assert_eq!(refused["error"]["code"], -32601, "{refused}");
 
-    let rows = gateway.rows_when(|rows| rows.len() >= 7 && done(rows)).await;
-    let calls: Vec<&Row> = rows.iter().filter(|row| row.method == "tools/call").collect();
+    let rows = gateway
+        .rows_when(|rows| rows.len() >= 7 && done(rows))
+        .await;
+    let calls: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.method == "tools/call")
+        .collect();
     let told: Vec<(&str, &str, &str)> = calls
         .iter()
-        .map(|row| (&*row.principal, row.target.as_deref().unwrap(), &*row.outcome))
+        .map(|row| {
+            (
+                &*row.principal,
+                row.target.as_deref().unwrap(),
+                &*row.outcome,
+            )
+        })
         .collect();
     assert_eq!(
         told,
@@ -88,14 +99,27 @@ async fn a_row_for_each_request() {
         ]
     );
     let codes: Vec<Option<&str>> = calls.iter().map(|row| row.denial_code.as_deref()).collect();
-    let denials = [None, None, None, None, Some("invalid-arguments"), Some("unknown-tool")];
+    let denials = [
+        None,
+        None,
+        None,
+        None,
+        Some("invalid-arguments"),
+        Some("unknown-tool"),
+    ];
     assert_eq!(codes, denials);
     assert_eq!(calls[2].error_code, Some(-32050));
-    assert_eq!(calls[0].result_bytes, Some(r#"{"content":[],"pad":"0123456789"}"#.len() as i64));
+    assert_eq!(
+        calls[0].result_bytes,
+        i64::try_from(r#"{"content":[],"pad":"0123456789"}"#.len()).ok()
+    );
     assert!(calls[3].duration_us.unwrap() >= 290_000, "{:?}", calls[3]);
     for row in &calls {
         assert_eq!(row.client.as_deref(), Some("modern-client/1"));
-        assert_eq!((&*row.server, &*row.era_client, &*row.era_server), ("files", "modern", "legacy"));
+        assert_eq!(
+            (&*row.server, &*row.era_client, &*row.era_server),
+            ("files", "modern", "legacy")
+        );
         assert!((before..=now_ms()).contains(&row.started_ms), "{row:?}");
         assert!(row.completed_ms.unwrap_or(row.started_ms) >= row.started_ms);
         assert!(row.arguments_bytes > 0);
@@ -106,21 +130,35 @@ async fn a_row_for_each_request() {
     assert_eq!(named, &json!(calls[5].request_id));
     let named = &answers[4]["result"]["_meta"]["portcullis/denial"]["requestId"];
     assert_eq!(named, &json!(calls[4].request_id), "{}", answers[4]);
-    let others: Vec<&Row> = rows.iter().filter(|row| row.method != "tools/call").collect();
-    let others: Vec<(&str, &str)> =
-        others.iter().map(|row| (&*row.method, &*row.outcome)).collect();
+    let others: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.method != "tools/call")
+        .collect();
+    let others: Vec<(&str, &str)> = others
+        .iter()
+        .map(|row| (&*row.method, &*row.outcome))
+        .collect();
     assert!(others.contains(&("resources/list", "ok")), "{others:?}");
     // No token is in the record.
     for file in ["portcullis.db", "portcullis.db-wal"] {
         let bytes = std::fs::read(gateway.place.path().join("state").join(file));
         let bytes = bytes.unwrap_or_default();
-        assert!(!bytes.windows(ALICE.len()).any(|window| window == ALICE.as_bytes()));
+        assert!(
+            !bytes
+                .windows(ALICE.len())
+                .any(|window| window == ALICE.as_bytes())
+        );
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the gateway's clock is the system's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the gateway's clock is the system's"
+)]
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }
 
@@ -130,17 +168,20 @@ async fn the_row_is_there_before_the_server_is_asked() {
     let path = place.path().to_owned();
     let server = |is_modern| {
         let path = path.clone();
-        Script::of(is_modern).tools(&["look"]).on("tools/call", move |call: Call| {
-            let path = path.clone();
-            async move {
-                let mark = call.params()["arguments"]["mark"].as_str().unwrap().len();
-                let rows = rows(&path).into_iter().filter(|row| {
-                    row.outcome == "started" && row.arguments_bytes > i64::try_from(mark).unwrap()
-                });
-                let text = rows.count().to_string();
-                call.result(json!({ "content": [{ "type": "text", "text": text }] }));
-            }
-        })
+        Script::of(is_modern)
+            .tools(&["look"])
+            .on("tools/call", move |call: Call| {
+                let path = path.clone();
+                async move {
+                    let mark = call.params()["arguments"]["mark"].as_str().unwrap().len();
+                    let rows = rows(&path).into_iter().filter(|row| {
+                        row.outcome == "started"
+                            && row.arguments_bytes > i64::try_from(mark).unwrap()
+                    });
+                    let text = rows.count().to_string();
+                    call.result(json!({ "content": [{ "type": "text", "text": text }] }));
+                }
+            })
     };
     let (modern, legacy) = (server(true).start().await, server(false).start().await);
     let config = modern.entry("modern", true, "") + &legacy.entry("legacy", false, "");
@@ -171,10 +212,18 @@ async fn an_unfinished_call_is_in_the_record_meanwhile() {
     let rows = gateway.rows_when(is_open).await;
     let open = rows.iter().find(|row| row.outcome == "started").unwrap();
     assert_eq!(open.target.as_deref(), Some("echo"));
-    assert_eq!((open.completed_ms, open.result_bytes, open.duration_us), (None, None, None));
-    session.notify("notifications/cancelled", json!({ "requestId": 5 })).await;
+    assert_eq!(
+        (open.completed_ms, open.result_bytes, open.duration_us),
+        (None, None, None)
+    );
+    session
+        .notify("notifications/cancelled", json!({ "requestId": 5 }))
+        .await;
     let rows = gateway.rows_when(done).await;
-    assert!(matches!(&*rows.last().unwrap().outcome, "cancelled" | "abandoned"));
+    assert!(matches!(
+        &*rows.last().unwrap().outcome,
+        "cancelled" | "abandoned"
+    ));
     call.await.unwrap();
 }
 
@@ -182,7 +231,10 @@ async fn an_unfinished_call_is_in_the_record_meanwhile() {
 fn bound_files(gateway: &Gateway, bytes: Option<u64>) {
     let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
     let own = getrlimit(Resource::Fsize);
-    let limit = Rlimit { current: bytes, maximum: own.maximum };
+    let limit = Rlimit {
+        current: bytes,
+        maximum: own.maximum,
+    };
     prlimit(pid, Resource::Fsize, limit).unwrap();
 }
 
@@ -207,7 +259,10 @@ async fn what_cannot_be_recorded_is_not_done() {
     let gateway = Gateway::start_after("trap '' XFSZ", &config).await;
     let client = Modern::at(&gateway.all());
     let session = Session::open(&gateway.one("files"), json!({})).await;
-    assert_eq!(text(&client.call("files__echo", json!({ "text": "one" })).await), "one");
+    assert_eq!(
+        text(&client.call("files__echo", json!({ "text": "one" })).await),
+        "one"
+    );
     let waiting = client.clone();
     let call = tokio::spawn(async move { waiting.call("slow__wait", json!({})).await });
     slow.sees_of("tools/call", 1).await;
@@ -232,7 +287,10 @@ async fn what_cannot_be_recorded_is_not_done() {
     assert_eq!(recorder.seen().len(), sent, "nothing at all went out");
 
     bound_files(&gateway, None);
-    assert_eq!(text(&client.call("files__echo", json!({ "text": "three" })).await), "three");
+    assert_eq!(
+        text(&client.call("files__echo", json!({ "text": "three" })).await),
+        "three"
+    );
     let rows = gateway.rows_when(done).await;
     let calls: Vec<(&str, &str)> = rows
         .iter()
@@ -255,7 +313,12 @@ async fn a_refused_request_of_a_full_disk_is_quick() {
         let client = client.clone();
         calls.spawn(async move { client.call("files__echo", json!({ "text": "two" })).await });
     }
-    let all = tokio::time::timeout(Duration::from_secs(20), calls.join_all()).await.unwrap();
-    assert!(all.iter().all(|refused| refused["error"]["data"]["code"] == "undecided-record"));
+    let all = tokio::time::timeout(Duration::from_secs(20), calls.join_all())
+        .await
+        .unwrap();
+    assert!(
+        all.iter()
+            .all(|refused| refused["error"]["data"]["code"] == "undecided-record")
+    );
     assert_eq!(recorder.seen_of("tools/call").len(), 1);
 }

@@ -10,14 +10,16 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::gateway::{
-    AnyClient, Gateway, Modern, called, eventually, faulty, names, runs, text,
-};
+use crate::gateway::{AnyClient, Gateway, Modern, called, eventually, faulty, names, runs, text};
 use crate::scripted::{Call, Script};
 
 /// How often the log has `text`.
 fn count(gateway: &Gateway, text: &str) -> usize {
-    gateway.output().lines().filter(|line| line.contains(text)).count()
+    gateway
+        .output()
+        .lines()
+        .filter(|line| line.contains(text))
+        .count()
 }
 
 async fn logged(gateway: &Gateway, text: &str, times: usize) {
@@ -48,10 +50,16 @@ async fn a_changed_file_counts_and_unchanged_servers_stay() {
         let listed = client.ask("tools/list", json!({})).await;
         let all = ["one__echo", "one__work", "two__echo", "two__work"];
         assert_eq!(names(&listed, "tools", "name"), all);
-        assert_eq!(text(&client.call("one__echo", json!({ "text": "a" })).await), "a");
+        assert_eq!(
+            text(&client.call("one__echo", json!({ "text": "a" })).await),
+            "a"
+        );
     }
     let after = called(&gateway.processes(), "faulty-server");
-    assert!(before.iter().all(|pid| after.contains(pid)), "{before:?} {after:?}");
+    assert!(
+        before.iter().all(|pid| after.contains(pid)),
+        "{before:?} {after:?}"
+    );
 
     // Gone again, and its process with it; a session from before goes on.
     gateway.configure(&one);
@@ -62,9 +70,15 @@ async fn a_changed_file_counts_and_unchanged_servers_stay() {
         let refused = client.call("two__echo", json!({ "text": "a" })).await;
         assert_eq!(refused["error"]["code"], -32602, "{refused}");
     }
-    let gone: Vec<u32> = after.into_iter().filter(|pid| !before.contains(pid)).collect();
+    let gone: Vec<u32> = after
+        .into_iter()
+        .filter(|pid| !before.contains(pid))
+        .collect();
     assert!(!gone.is_empty());
-    eventually("the end of the server", || !gone.iter().any(|pid| runs(*pid))).await;
+    eventually("the end of the server", || {
+        !gone.iter().any(|pid| runs(*pid))
+    })
+    .await;
     assert!(before.iter().all(|pid| runs(*pid)));
 }
 
@@ -88,7 +102,10 @@ async fn a_broken_file_changes_nothing() {
             gateway.signal(Signal::HUP);
         }
         logged(&gateway, "reload refused", at + 1).await;
-        assert_eq!(text(&client.call("one__echo", json!({ "text": "b" })).await), "b");
+        assert_eq!(
+            text(&client.call("one__echo", json!({ "text": "b" })).await),
+            "b"
+        );
     }
     assert_eq!(gateway.processes(), before);
     // Mended, it counts again.
@@ -102,15 +119,17 @@ async fn a_broken_file_changes_nothing() {
 async fn what_is_in_flight_ends_where_it_began() {
     let release = Arc::new(Notify::new());
     let server = |name: &'static str, release: Option<Arc<Notify>>| {
-        Script::of(false).tools(&["who"]).on("tools/call", move |call: Call| {
-            let release = release.clone();
-            async move {
-                if let Some(release) = release {
-                    release.notified().await;
+        Script::of(false)
+            .tools(&["who"])
+            .on("tools/call", move |call: Call| {
+                let release = release.clone();
+                async move {
+                    if let Some(release) = release {
+                        release.notified().await;
+                    }
+                    call.result(json!({ "content": [{ "type": "text", "text": name }] }));
                 }
-                call.result(json!({ "content": [{ "type": "text", "text": name }] }));
-            }
-        })
+            })
     };
     let old = server("old", Some(Arc::clone(&release))).start().await;
     let new = server("new", None).start().await;
@@ -122,7 +141,12 @@ async fn what_is_in_flight_ends_where_it_began() {
             let calling = client.clone();
             let call = tokio::spawn(async move {
                 let params = json!({ "name": "who", "arguments": {} });
-                calling.send(9, "tools/call", params).await.message().await.unwrap()
+                calling
+                    .send(9, "tools/call", params)
+                    .await
+                    .message()
+                    .await
+                    .unwrap()
             });
             old.sees_of("tools/call", earlier + 1).await;
             gateway.configure(&new.entry("it", over_stdio, ""));
@@ -131,7 +155,11 @@ async fn what_is_in_flight_ends_where_it_began() {
             assert_eq!(text(&client.call("who", json!({})).await), "new");
             assert!(!call.is_finished());
             release.notify_one();
-            assert_eq!(text(&call.await.unwrap()), "old", "{over_stdio} {is_modern}");
+            assert_eq!(
+                text(&call.await.unwrap()),
+                "old",
+                "{over_stdio} {is_modern}"
+            );
         }
     }
 }
@@ -146,7 +174,11 @@ async fn reloads_under_traffic_break_no_call() {
     let done = Arc::new(AtomicUsize::new(0));
     let mut calls = JoinSet::new();
     for n in 0..6 {
-        let url = if n % 2 == 0 { gateway.all() } else { gateway.one("one") };
+        let url = if n % 2 == 0 {
+            gateway.all()
+        } else {
+            gateway.one("one")
+        };
         let tool = if n % 2 == 0 { "one__echo" } else { "echo" };
         let client = AnyClient::at(&url, n < 3, json!({})).await;
         let done = Arc::clone(&done);
@@ -166,14 +198,20 @@ async fn reloads_under_traffic_break_no_call() {
         gateway.configure(&config(if n % 2 == 0 { &other } else { "" }));
         gateway.signal(Signal::HUP);
         logged(&gateway, " reloaded ", n + 1).await;
-        eventually("more traffic", || done.load(Ordering::Relaxed) > so_far + 20).await;
+        eventually("more traffic", || {
+            done.load(Ordering::Relaxed) > so_far + 20
+        })
+        .await;
     }
-    while let Some(ended) = calls.try_join_next() {
+    if let Some(ended) = calls.try_join_next() {
         ended.unwrap();
     }
     assert_eq!(calls.len(), 6, "no caller has ended");
     calls.shutdown().await;
-    assert!(before.iter().all(|pid| runs(*pid)), "the unchanged server kept its process");
+    assert!(
+        before.iter().all(|pid| runs(*pid)),
+        "the unchanged server kept its process"
+    );
 }
 
 #[tokio::test]
@@ -188,7 +226,11 @@ async fn a_client_s_token_counts_as_soon_as_it_is_there() {
     let mut second = client.clone();
     second.token = Some("second-0123456789-0123456789-0123456789");
     let status = async |client: &Modern| {
-        client.send(1, "tools/list", json!({})).await.status.as_u16()
+        client
+            .send(1, "tools/list", json!({}))
+            .await
+            .status
+            .as_u16()
     };
     assert_eq!((status(&client).await, status(&second).await), (200, 401));
     gateway.configure(&(token("a", "second") + &server));

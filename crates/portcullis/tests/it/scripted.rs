@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -27,8 +27,7 @@ use tokio::time::timeout;
 use crate::gateway::{BOUND, LEGACY, MODERN};
 
 /// Carries lines between its standard streams and the port that it is given.
-const RELAY: &str =
-    "exec 3<>/dev/tcp/127.0.0.1/$0\n(/bin/cat <&3; kill $$) &\nexec /bin/cat >&3";
+const RELAY: &str = "exec 3<>/dev/tcp/127.0.0.1/$0\n(/bin/cat <&3; kill $$) &\nexec /bin/cat >&3";
 
 type Answering = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Handler = Arc<dyn Fn(Call) -> Answering + Send + Sync>;
@@ -98,7 +97,11 @@ impl Script {
             "logging": {},
             "completions": {},
         });
-        Self { is_modern, capabilities, handlers: HashMap::new() }
+        Self {
+            is_modern,
+            capabilities,
+            handlers: HashMap::new(),
+        }
     }
 
     /// Answers requests of `method` by `answer`, which ends them itself.
@@ -110,7 +113,8 @@ impl Script {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.insert(method, Arc::new(move |call| Box::pin(answer(call))));
+        self.handlers
+            .insert(method, Arc::new(move |call| Box::pin(answer(call))));
         self
     }
 
@@ -125,8 +129,10 @@ impl Script {
     /// Lists `names` as tools that take anything.
     pub(crate) fn tools(self, names: &[&str]) -> Self {
         let schema = json!({ "type": "object", "additionalProperties": true });
-        let tools: Vec<Value> =
-            names.iter().map(|name| json!({ "name": name, "inputSchema": schema })).collect();
+        let tools: Vec<Value> = names
+            .iter()
+            .map(|name| json!({ "name": name, "inputSchema": schema }))
+            .collect();
         self.result("tools/list", json!({ "tools": tools }))
     }
 
@@ -167,7 +173,10 @@ impl Scripted {
     /// All messages so far with that method.
     pub(crate) fn seen(&self, method: &str) -> Vec<Seen> {
         let seen = self.shared.seen.borrow();
-        seen.iter().filter(|seen| seen.message["method"] == method).cloned().collect()
+        seen.iter()
+            .filter(|seen| seen.message["method"] == method)
+            .cloned()
+            .collect()
     }
 
     /// The first message that fits, waiting for it if need be.
@@ -179,7 +188,10 @@ impl Scripted {
     pub(crate) async fn sees_of(&self, method: &str, count: usize) -> Vec<Seen> {
         let mut seen = self.shared.seen.subscribe();
         let all = |seen: &Vec<Seen>| {
-            seen.iter().filter(|seen| seen.message["method"] == method).count() >= count
+            seen.iter()
+                .filter(|seen| seen.message["method"] == method)
+                .count()
+                >= count
         };
         let waited = timeout(BOUND, seen.wait_for(all)).await;
         assert!(waited.is_ok(), "{count} of {method} did not come");
@@ -245,15 +257,26 @@ impl Call {
     /// Answers with these bytes as the result.
     pub(crate) fn raw(&self, result: &str) {
         let id = self.id();
-        self.whole(200, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#));
+        self.whole(
+            200,
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#),
+        );
     }
 
     /// Answers with an error.
-    pub(crate) fn error(&self, code: i64, message: &str, data: Value) {
-        let status = if self.shared.script.is_modern && code == -32601 { 404 } else { 200 };
+    pub(crate) fn error(&self, code: i64, message: &str, data: impl Into<Value>) {
+        let data: Value = data.into();
+        let status = if self.shared.script.is_modern && code == -32601 {
+            404
+        } else {
+            200
+        };
         let error = json!({ "code": code, "message": message, "data": data });
         let id = self.id();
-        self.whole(status, json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string());
+        self.whole(
+            status,
+            json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string(),
+        );
     }
 
     /// Answers with any text and HTTP status.
@@ -262,13 +285,15 @@ impl Call {
     }
 
     /// Sends a notification on the way.
-    pub(crate) fn notify(&self, method: &str, params: Value) {
+    pub(crate) fn notify(&self, method: &str, params: impl Into<Value>) {
+        let params: Value = params.into();
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
         self.out.send(Out::Event(message.to_string())).ok();
     }
 
     /// Asks the client, and waits for its whole response.
-    pub(crate) async fn ask(&self, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask(&self, method: &str, params: impl Into<Value>) -> Value {
+        let params: Value = params.into();
         let id = 1000 + self.shared.asked.fetch_add(1, Ordering::Relaxed);
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         self.out.send(Out::Event(message.to_string())).ok();
@@ -293,7 +318,10 @@ impl Shared {
         let found = |seen: &Vec<Seen>| seen.iter().any(|seen| fits(&seen.message));
         let waited = timeout(BOUND, seen.wait_for(found)).await;
         let seen = waited.expect("the message did not come").unwrap();
-        seen.iter().find(|seen| fits(&seen.message)).unwrap().clone()
+        seen.iter()
+            .find(|seen| fits(&seen.message))
+            .unwrap()
+            .clone()
     }
 
     fn stand(&self, listen: Option<Value>, out: mpsc::UnboundedSender<Out>) {
@@ -312,7 +340,11 @@ impl Shared {
             return false;
         };
         let handler = self.script.handlers.get(method).cloned();
-        let call = Call { shared: Arc::clone(self), out, message };
+        let call = Call {
+            shared: Arc::clone(self),
+            out,
+            message,
+        };
         match handler {
             Some(handler) => drop(tokio::spawn(handler(call))),
             None => self.answer(&call),
@@ -371,7 +403,11 @@ async fn serve_pipe(stream: TcpStream, shared: Arc<Shared>) {
     }
     let writing = tokio::spawn(async move {
         while let Some(Out::Whole(_, text) | Out::Event(text)) = ready.recv().await {
-            if output.write_all(format!("{text}\n").as_bytes()).await.is_err() {
+            if output
+                .write_all(format!("{text}\n").as_bytes())
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -382,7 +418,11 @@ async fn serve_pipe(stream: TcpStream, shared: Arc<Shared>) {
             break;
         }
         let message = serde_json::from_str(&line).unwrap_or_default();
-        let seen = Seen { message, raw: line.into(), headers: HeaderMap::new() };
+        let seen = Seen {
+            message,
+            raw: line.into(),
+            headers: HeaderMap::new(),
+        };
         shared.take(seen, out.clone());
     }
     writing.abort();
@@ -398,14 +438,21 @@ async fn serve_http(listener: TcpListener, shared: Arc<Shared>) {
                 async move { Ok::<_, Infallible>(respond(&shared, request).await) }
             });
             // A client that goes away is no news here.
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+            http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+                .ok();
         });
     }
 }
 
 async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Reply> {
     let (head, body) = request.into_parts();
-    let raw = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let raw = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     let (out, mut ready) = mpsc::unbounded_channel();
     let message: Value = match head.method {
         Method::GET if !shared.script.is_modern => {
@@ -417,7 +464,14 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<R
         _ => return reply(405, "text/plain", Reply::Whole(None)),
     };
     let greets = message["method"] == "initialize";
-    if !shared.take(Seen { message, raw, headers: head.headers }, out) {
+    if !shared.take(
+        Seen {
+            message,
+            raw,
+            headers: head.headers,
+        },
+        out,
+    ) {
         return reply(202, "text/plain", Reply::Whole(None));
     }
     let mut response = match ready.recv().await {
@@ -438,9 +492,10 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<R
 fn reply(status: u16, media_type: &'static str, body: Reply) -> Response<Reply> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media_type));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static(media_type),
+    );
     response
 }
 

@@ -68,8 +68,9 @@ async fn flood(address: &str) -> JoinSet<End> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = TcpStream::connect(address).await.unwrap();
-        let (sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         connections.push(sender);
     }
@@ -102,7 +103,9 @@ async fn busy(delay_ms: &str, shutdown: &str) -> (Gateway, JoinSet<End>) {
     let limits = format!("[limits]\nshutdown_timeout = \"{shutdown}\"\n");
     let gateway = Gateway::start(&(limits + &server + &idle)).await;
     // Both servers run, and the slow one's tools are known.
-    Modern::at(&gateway.all()).ask("tools/list", json!({})).await;
+    Modern::at(&gateway.all())
+        .ask("tools/list", json!({}))
+        .await;
     let calls = flood(&gateway.address()).await;
     gateway
         .rows_when(|rows| rows.iter().filter(|row| row.method == "tools/call").count() == CALLS)
@@ -113,7 +116,11 @@ async fn busy(delay_ms: &str, shutdown: &str) -> (Gateway, JoinSet<End>) {
 /// Ends the gateway, and checks what has to hold whatever became of the calls.
 async fn end(gateway: Gateway, calls: JoinSet<End>) -> (Vec<End>, Vec<String>) {
     let processes = gateway.processes();
-    assert_eq!(called(&processes, "faulty-server").len(), 2, "{processes:?}");
+    assert_eq!(
+        called(&processes, "faulty-server").len(),
+        2,
+        "{processes:?}"
+    );
     gateway.signal(Signal::TERM);
     gateway.says("ending after the requests in progress").await;
     let address = gateway.address();
@@ -130,17 +137,31 @@ async fn end(gateway: Gateway, calls: JoinSet<End>) -> (Vec<End>, Vec<String>) {
 }
 
 async fn nothing_runs(processes: &BTreeSet<u32>) {
-    eventually("the end of all processes", || !processes.iter().any(|pid| runs(*pid))).await;
+    eventually("the end of all processes", || {
+        !processes.iter().any(|pid| runs(*pid))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_calls_get_the_time_they_need() {
     let (gateway, calls) = busy("8000", "60s").await;
-    let started = gateway.rows().iter().filter(|row| row.outcome == "started").count();
+    let started = gateway
+        .rows()
+        .iter()
+        .filter(|row| row.outcome == "started")
+        .count();
     assert_eq!(started, CALLS, "all at once");
     let (ends, outcomes) = end(gateway, calls).await;
-    assert!(ends.iter().all(|end| *end == End::Result), "{:?}", odd(&ends, &End::Result));
-    assert!(outcomes.iter().all(|outcome| outcome == "ok"), "{outcomes:?}");
+    assert!(
+        ends.iter().all(|end| *end == End::Result),
+        "{:?}",
+        odd(&ends, &End::Result)
+    );
+    assert!(
+        outcomes.iter().all(|outcome| outcome == "ok"),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,7 +169,11 @@ async fn a_thousand_calls_are_cut_off() {
     let (gateway, calls) = busy("600000", "1s").await;
     let (ends, outcomes) = end(gateway, calls).await;
     let refused = End::Error(-31004);
-    assert!(ends.iter().all(|end| *end == refused), "{:?}", odd(&ends, &refused));
+    assert!(
+        ends.iter().all(|end| *end == refused),
+        "{:?}",
+        odd(&ends, &refused)
+    );
     let ended = |outcome: &String| !matches!(outcome.as_str(), "started" | "ok");
     assert!(outcomes.iter().all(ended), "{outcomes:?}");
 }
@@ -187,9 +212,16 @@ async fn nobody_is_let_in_while_the_gateway_ends() {
     gateway.says("ending after the requests in progress").await;
     let address = gateway.address();
     let last = messages(listening).await;
-    assert_eq!(last.last().unwrap()["result"]["resultType"], "complete", "{last:?}");
+    assert_eq!(
+        last.last().unwrap()["result"]["resultType"],
+        "complete",
+        "{last:?}"
+    );
     // Who comes now is refused at the door, not kept waiting.
-    eventually("the closed door", || std::net::TcpStream::connect(&address).is_err()).await;
+    eventually("the closed door", || {
+        std::net::TcpStream::connect(&address).is_err()
+    })
+    .await;
     assert!(!call.is_finished());
     release.notify_one();
     assert_eq!(crate::gateway::text(&call.await.unwrap()), "late");
@@ -210,8 +242,13 @@ async fn a_killed_gateway_leaves_no_process_and_its_calls_are_marked() {
         })
         .collect();
     let open = |rows: &[crate::gateway::Call]| {
-        rows.iter().filter(|row| row.server == "slow" && row.outcome == "started").count() == 5
-            && rows.iter().any(|row| row.server == "idle" && row.outcome == "ok")
+        rows.iter()
+            .filter(|row| row.server == "slow" && row.outcome == "started")
+            .count()
+            == 5
+            && rows
+                .iter()
+                .any(|row| row.server == "idle" && row.outcome == "ok")
     };
     gateway.rows_when(open).await;
     let processes = gateway.processes();
@@ -228,7 +265,11 @@ async fn a_killed_gateway_leaves_no_process_and_its_calls_are_marked() {
     let gateway = Gateway::start_in(place, &hang).await;
     let after = gateway.rows();
     let count = |outcome: &str| after.iter().filter(|row| row.outcome == outcome).count();
-    assert_eq!((count("interrupted"), count("started")), (5, 0), "{after:?}");
+    assert_eq!(
+        (count("interrupted"), count("started")),
+        (5, 0),
+        "{after:?}"
+    );
     assert!(count("ok") > 0);
 }
 
@@ -244,7 +285,9 @@ async fn a_server_that_ignores_its_end_is_ended() {
     eventually("the server", || gateway.processes().len() >= 3).await;
     let processes = gateway.processes();
     gateway.signal(Signal::TERM);
-    let ended = timeout(Duration::from_secs(30), gateway.ended()).await.unwrap();
+    let ended = timeout(Duration::from_secs(30), gateway.ended())
+        .await
+        .unwrap();
     assert_eq!(ended.0, Some(0));
     nothing_runs(&processes).await;
 }

@@ -238,7 +238,8 @@ impl Drop for Subscriptions {
     }
 }
 
-fn uri_params(uri: &str) -> Bytes {
+/// The parameters of a request that names a resource and nothing else.
+pub(crate) fn uri_params(uri: &str) -> Bytes {
     let mut params = Object::new();
     params.set("uri", quote(uri));
     params.to_vec().into()

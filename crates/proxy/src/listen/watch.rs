@@ -40,6 +40,7 @@ pub(crate) async fn stand(caller: &Caller, session: &Arc<Session>) {
         resources: true,
         ..Filter::default()
     };
+    session.stand();
     for (server, filter) in by_server(caller, &filter) {
         match Link::to(caller, &server).await {
             Ok(link) if link.changes().is_none() && link.era() == Era::Legacy => {
@@ -128,10 +129,12 @@ pub(crate) async fn subscribe(
     let (Some(session), Some(uri)) = (&caller.session, &target.name) else {
         return Err(Refusal::invalid_params("`uri` is missing or not a string"));
     };
-    if link.era() == Era::Legacy && link.changes().is_none() {
-        return dispatch::targeted(caller, method_name, params).await;
-    }
     let wanted = method_name == method::RESOURCES_SUBSCRIBE;
+    if link.era() == Era::Legacy && link.changes().is_none() {
+        let result = dispatch::targeted(caller, method_name, params).await?;
+        session.note_subscription(&target.server.name, uri, wanted, URIS_MAX);
+        return Ok(result);
+    }
     let mut full = false;
     watch(caller, session, &target.server, |filter| {
         if !wanted {
