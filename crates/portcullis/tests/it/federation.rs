@@ -515,7 +515,7 @@ async fn one_server_s_requests_pass_as_they_are() {
         .message()
         .await
         .unwrap();
-    let arguments = r#"{ "n":12345678901234567890123, "s":"\u00e9\/" , "f":1.0 }"#;
+    let arguments = r#"{ "n":18446744073709551615, "s":"\u00e9\/" , "f":1.0 }"#;
     // What serde would write anew has to be sent as it is written here.
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{{"name":"odd","arguments":{arguments},"vendor":1e1}}}}"#

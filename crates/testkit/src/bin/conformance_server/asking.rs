@@ -12,8 +12,7 @@ use rmcp::{
     ErrorData, RoleServer,
     model::{
         ClientCapabilities, InputRequest, InputRequests, InputRequiredResult, InputResponses,
-        JsonObject, ProtocolVersion, RequestStateCodec, SealOptions,
-        ServerRequest,
+        JsonObject, ProtocolVersion, RequestStateCodec, SealOptions, ServerRequest,
     },
     service::{PeerRequestOptions, RequestContext, ServiceError},
 };
