@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use portcullis_mcp::{Era, Object, Outcome, encode_notification, meta, method};
+use portcullis_mcp::{Era, Object, Outcome, RpcError, code, encode_notification, meta, method};
 use portcullis_pipeline::{Authorized, Completion, Outcome as End, Request, ResultKind, Ticket};
 
 use crate::bridge::{self, Asked, Asks, Open, Permitted, Question};
@@ -216,6 +216,17 @@ impl Running {
                 continue;
             }
             let ask = question.ask();
+            if !may_ask(&self.request.method) {
+                let unable =
+                    RpcError::new(code::METHOD_NOT_FOUND, "the client cannot be asked now");
+                if let Err(error) = question
+                    .answer(&mut self.exchange, Outcome::Error(unable))
+                    .await
+                {
+                    return Step::Done(Err(error));
+                }
+                continue;
+            }
             match asked.permit(&ask.method, ask.params.as_ref()).await {
                 Ok(permitted) => {
                     gathered.push((question, permitted));
@@ -369,6 +380,14 @@ fn check_declared(
             Err(Refusal::missing_capability(capability))
         }
     }
+}
+
+/// Whether a modern client can be asked for input within a request of this method (MCP 2026-07-28, "Multi Round-Trip Requests").
+fn may_ask(method_name: &str) -> bool {
+    matches!(
+        method_name,
+        method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ
+    )
 }
 
 fn completion(caller: &Caller, began: Instant, outcome: End) -> Completion {

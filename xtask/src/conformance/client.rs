@@ -16,7 +16,8 @@ use crate::step::{Outcome, Step};
 use crate::tools::Npm;
 use crate::workspace::Workspace;
 
-/// The scenarios without authorization, by the revision they run at.
+/// The scenarios without authorization, by the revision they run at. Those of the skills extension
+/// belong to none, and need `--force`.
 const SCENARIOS: &[(Revision, &[&str])] = &[
     (
         Revision::V2025_11_25,
@@ -39,6 +40,10 @@ const SCENARIOS: &[(Revision, &[&str])] = &[
             "http-invalid-tool-headers",
             "json-schema-ref-no-deref",
             "json-schema-2020-12-preservation",
+            "sep-2640-client-no-prefetch",
+            "sep-2640-client-verify-digest",
+            "sep-2640-client-verify-size",
+            "sep-2640-client-verify-frontmatter",
         ],
     ),
 ];
@@ -97,7 +102,7 @@ fn work(workspace: &Workspace, log: &mut Log, name: &str, command: &str) -> Resu
                     "--timeout",
                     "60000",
                 ])
-                .args(["--spec-version", revision.name(), "--output-dir"])
+                .args(["--spec-version", revision.name(), "--force", "--output-dir"])
                 .arg(&out)
                 .within(SCENARIO_MAX)
                 .status(log)?;

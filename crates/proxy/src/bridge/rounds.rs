@@ -2,6 +2,7 @@
 //! the server gets the answers with the request made again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -16,6 +17,9 @@ use crate::session::Session;
 
 /// Most rounds of input for one request.
 pub(crate) const ROUNDS_MAX: usize = 10;
+
+/// How long a server that asks nothing waits for the next round.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// What a server wants to know before it goes on.
 #[derive(Debug)]
@@ -56,6 +60,10 @@ pub(crate) async fn answer_round(
     params: Option<&[u8]>,
     round: Round,
 ) -> Result<Bytes, Refusal> {
+    if round.requests.is_empty() {
+        // The server only wants the request once more, which it should not get at once.
+        tokio::time::sleep(AGAIN).await;
+    }
     let asked = Asked {
         runtime: &caller.runtime,
         principal: &caller.principal,
