@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::command::{Command, Log};
 use crate::conformance::{Revision, binary, fresh_dir, results, suite};
@@ -57,7 +57,8 @@ pub(crate) fn step() -> Step {
         "conformance-client",
         "the official suite's client scenarios, with the gateway as the client",
         |workspace, log| {
-            let program = std::env::current_exe().context("this program's own path is unknown")?;
+            // By its place, not by what runs now: the build step may have put a new one there.
+            let program = binary(workspace, "xtask")?;
             work(
                 workspace,
                 log,
