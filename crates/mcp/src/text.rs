@@ -33,23 +33,16 @@ fn special(word: u64) -> u64 {
     (quote | escape | control) & HIGHS
 }
 
-/// Index just behind the string whose opening quote is at `start`; `None` when it does not end. Looks at nothing but quotes
-/// and what stands right before them: the scan has looked at the rest.
+/// Index just behind the string whose opening quote is at `start`; `None` when it does not end.
 #[inline]
 pub(crate) fn string_end(json: &[u8], start: usize) -> Option<usize> {
-    let first = start.checked_add(1)?;
-    let mut at = first;
+    let mut at = start.checked_add(1)?;
     loop {
-        let quote = at.checked_add(memchr::memchr(b'"', json.get(at..)?)?)?;
-        let before = json.get(first..quote)?;
-        let escapes = before
-            .iter()
-            .rev()
-            .take_while(|byte| **byte == b'\\')
-            .count();
-        at = quote.checked_add(1)?;
-        if escapes.is_multiple_of(2) {
-            return Some(at);
+        at = at.checked_add(plain(json.get(at..)?))?;
+        match json.get(at)? {
+            b'"' => return at.checked_add(1),
+            b'\\' => at = at.checked_add(2)?,
+            _ => return None,
         }
     }
 }
@@ -57,9 +50,6 @@ pub(crate) fn string_end(json: &[u8], start: usize) -> Option<usize> {
 /// Decodes what stands between the quotes of a JSON string; `None` when it is not valid.
 pub(crate) fn unescape(inner: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(inner).ok()?;
-    if inner.iter().any(|byte| *byte < 0x20) {
-        return None;
-    }
     if memchr::memchr(b'\\', inner).is_none() {
         return Some(Cow::Borrowed(text));
     }
