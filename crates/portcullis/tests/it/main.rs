@@ -6,6 +6,7 @@ mod authentication;
 mod bridge;
 mod cancel;
 mod credentials;
+mod demo;
 mod endpoint;
 mod exposure;
 mod failure;
