@@ -73,6 +73,7 @@ pub(crate) fn steps() -> Vec<Step> {
     ]
 }
 
+/// Names no targets: only then are examples built as the programs that some tests start.
 fn test(workspace: &Workspace, log: &mut Log) -> Result<Outcome> {
     if tools::has_nextest(workspace, log) {
         cargo(
@@ -82,7 +83,6 @@ fn test(workspace: &Workspace, log: &mut Log) -> Result<Outcome> {
                 "run",
                 "--locked",
                 "--workspace",
-                "--all-targets",
                 "--no-fail-fast",
             ],
         )
@@ -96,7 +96,6 @@ fn test(workspace: &Workspace, log: &mut Log) -> Result<Outcome> {
             "test",
             "--locked",
             "--workspace",
-            "--all-targets",
             "--no-fail-fast",
         ],
     )
