@@ -92,12 +92,7 @@ fn test(workspace: &Workspace, log: &mut Log) -> Result<Outcome> {
     }
     cargo(
         workspace,
-        &[
-            "test",
-            "--locked",
-            "--workspace",
-            "--no-fail-fast",
-        ],
+        &["test", "--locked", "--workspace", "--no-fail-fast"],
     )
     .run(log)?;
     Ok(Outcome::Passed(String::from("with cargo test")))
