@@ -4,13 +4,15 @@
 //! connections. Nothing here reads a clock or decides anything: times, names and outcomes come from
 //! the caller. What may be recorded, and when, belongs to `pipeline`.
 
+pub mod auth_events;
 pub mod calls;
+mod epoch;
 mod migrate;
 mod reader;
 mod writer;
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +20,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome};
+pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
+pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
 pub use migrate::MigrateError;
 pub use writer::RecordError;
 
+use epoch::Epoch;
 use reader::Readers;
 use writer::Writer;
 
@@ -111,6 +115,7 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    epoch: Epoch,
 }
 
 impl Store {
@@ -118,10 +123,26 @@ impl Store {
     ///
     /// Calls that an earlier process began and did not finish are marked [`Outcome::Interrupted`].
     pub fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
-        make_private(path).map_err(|source| OpenError::File {
+        Self::start(path, settings, calls::recover)
+    }
+
+    /// Opens the database beside a gateway that may be running on it, for an administrator's command. Calls in progress are
+    /// left alone; none may be recorded.
+    pub fn open_beside(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+        Self::start(path, settings, |_| Ok(0))
+    }
+
+    fn start(
+        path: &Path,
+        settings: Settings,
+        recover: impl FnOnce(&mut Connection) -> rusqlite::Result<i64>,
+    ) -> Result<Self, OpenError> {
+        let file = |source| OpenError::File {
             path: path.into(),
             source,
-        })?;
+        };
+        make_private(path).map_err(file)?;
+        let epoch = Epoch::open(path).map_err(file)?;
         let sql = |source| OpenError::Sql {
             path: path.into(),
             source,
@@ -131,7 +152,7 @@ impl Store {
             path: path.into(),
             source,
         })?;
-        let last = calls::recover(&mut connection).map_err(sql)?;
+        let last = recover(&mut connection).map_err(sql)?;
         let writer =
             Writer::start(connection, last, settings.waiting_max).map_err(OpenError::Thread)?;
         let readers = Readers::new(path.into());
@@ -140,6 +161,7 @@ impl Store {
                 path: path.into(),
                 writer,
                 readers,
+                epoch,
             }),
         })
     }
@@ -150,6 +172,28 @@ impl Store {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
         }
+    }
+
+    /// The record of authentication events.
+    pub fn auth_events(&self) -> AuthEvents<'_> {
+        AuthEvents {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// A number that differs from every earlier one once a verdict on a credential may have changed, in whichever process.
+    /// Costs a read of eight bytes.
+    pub fn epoch(&self) -> u64 {
+        self.inner.epoch.now()
+    }
+
+    /// Announces that verdicts on credentials may have changed. To be called after the change is committed.
+    pub fn advance_epoch(&self) -> Result<(), RecordError> {
+        self.inner
+            .epoch
+            .advance()
+            .map_err(|error| RecordError::Epoch(Arc::new(error)))
     }
 
     /// Where the database is.
@@ -173,7 +217,7 @@ impl fmt::Debug for Store {
 }
 
 /// Makes the file readable by its owner alone. The WAL and its index take the same mode from it.
-fn make_private(path: &Path) -> io::Result<()> {
+fn make_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).read(true);
     #[cfg(unix)]
@@ -181,11 +225,12 @@ fn make_private(path: &Path) -> io::Result<()> {
         use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
         options.mode(0o600);
         let file = options.open(path)?;
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        Ok(file)
     }
     #[cfg(not(unix))]
     {
-        options.open(path).map(drop)
+        options.open(path)
     }
 }
 
@@ -214,6 +259,6 @@ fn connect(path: &Path, settings: &Settings) -> rusqlite::Result<Connection> {
             i64::try_from(pages).unwrap_or(i64::MAX),
         )?;
     }
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }

@@ -6,7 +6,13 @@
 use rusqlite::{Connection, TransactionBehavior, params};
 
 /// The steps, in order; a step's number is its place, from 1.
-const STEPS: &[(&str, &str)] = &[("calls", include_str!("migrations/0001_calls.sql"))];
+const STEPS: &[(&str, &str)] = &[
+    ("calls", include_str!("migrations/0001_calls.sql")),
+    (
+        "auth_events",
+        include_str!("migrations/0002_auth_events.sql"),
+    ),
+];
 
 /// Why a migration stopped. The database is as it was before the step.
 #[derive(Debug, thiserror::Error)]

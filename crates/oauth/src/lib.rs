@@ -1,0 +1,1 @@
+//! The authorization server, the verifier of tokens, and the OAuth client toward servers.

@@ -1,0 +1,83 @@
+//! Authentication events are kept, whether somebody waits for them or not, and other processes hear of revocations.
+
+use std::time::Duration;
+
+use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, Settings, Store};
+
+use crate::calls::open;
+
+fn event(kind: AuthEventKind, outcome: AuthOutcome) -> AuthEvent {
+    AuthEvent {
+        principal: Some("ada".into()),
+        reason: Some("expired"),
+        ..AuthEvent::new(1_790_000_000_000, kind, outcome)
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_there_once_it_is_appended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"));
+    let events = store.auth_events();
+    events
+        .append(event(AuthEventKind::Token, AuthOutcome::Success))
+        .await
+        .unwrap();
+    let rows = events.search(None, None, 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].kind, "token");
+    assert_eq!(rows[0].principal.as_deref(), Some("ada"));
+    let none = events.search(Some(AuthEventKind::Login), None, 10).await;
+    assert!(none.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_note_is_written_though_nobody_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = open(&path);
+    // The writer is asleep by then.
+    store.calls().flush().await.unwrap();
+    for _ in 0..3 {
+        let failed = event(AuthEventKind::Authentication, AuthOutcome::Failure);
+        store.auth_events().note(failed);
+    }
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while store
+            .auth_events()
+            .search(None, None, 10)
+            .await
+            .unwrap()
+            .len()
+            < 3
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    // What is noted last is written at the end.
+    store
+        .auth_events()
+        .note(event(AuthEventKind::Login, AuthOutcome::Failure));
+    store.close().await;
+    let store = Store::open_beside(&path, Settings::default()).unwrap();
+    let rows = store.auth_events().search(None, None, 10).await.unwrap();
+    assert_eq!(rows.len(), 4);
+}
+
+#[tokio::test]
+async fn another_process_sees_the_epoch_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let ours = open(&path);
+    let theirs = Store::open_beside(&path, Settings::default()).unwrap();
+    let before = ours.epoch();
+    assert_eq!(ours.epoch(), before);
+    theirs.advance_epoch().unwrap();
+    let after = ours.epoch();
+    assert_ne!(after, before);
+    assert_eq!(after, theirs.epoch());
+    ours.advance_epoch().unwrap();
+    assert_ne!(theirs.epoch(), after);
+}
