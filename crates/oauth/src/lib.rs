@@ -1,1 +1,10 @@
 //! The authorization server, the verifier of tokens, and the OAuth client toward servers.
+//!
+//! One crate knows JWT, accounts, consents and credentials. It opens no socket of its own: what it fetches leaves through
+//! `egress`, and what it serves is handed to it by `proxy`, as a whole request for a whole response. Time is an argument
+//! everywhere, in Unix milliseconds.
+
+pub mod jwt;
+pub mod scope;
+pub mod secret;
+pub mod vault;

@@ -6,7 +6,10 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::writer::RecordError;
 
 /// The number, in a file of its own.
 #[derive(Debug)]
@@ -37,7 +40,12 @@ impl Epoch {
     }
 
     /// Changes the number. Called after the commit that it announces.
-    pub(crate) fn advance(&self) -> io::Result<()> {
+    pub(crate) fn announce(&self) -> Result<(), RecordError> {
+        self.advance()
+            .map_err(|error| RecordError::Epoch(Arc::new(error)))
+    }
+
+    fn advance(&self) -> io::Result<()> {
         // Processes may advance at once: each makes the number different from what it was, and no two alike.
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let next = self

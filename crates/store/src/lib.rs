@@ -9,6 +9,7 @@ pub mod calls;
 mod epoch;
 mod migrate;
 mod reader;
+pub mod revocations;
 mod writer;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
 pub use migrate::MigrateError;
+pub use revocations::{Revocation, Revocations};
 pub use writer::RecordError;
 
 use epoch::Epoch;
@@ -182,6 +184,15 @@ impl Store {
         }
     }
 
+    /// What has been revoked.
+    pub fn revocations(&self) -> Revocations<'_> {
+        Revocations {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
     /// A number that differs from every earlier one once a verdict on a credential may have changed, in whichever process.
     /// Costs a read of eight bytes.
     pub fn epoch(&self) -> u64 {
@@ -190,10 +201,7 @@ impl Store {
 
     /// Announces that verdicts on credentials may have changed. To be called after the change is committed.
     pub fn advance_epoch(&self) -> Result<(), RecordError> {
-        self.inner
-            .epoch
-            .advance()
-            .map_err(|error| RecordError::Epoch(Arc::new(error)))
+        self.inner.epoch.announce()
     }
 
     /// Where the database is.

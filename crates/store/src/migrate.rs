@@ -12,6 +12,10 @@ const STEPS: &[(&str, &str)] = &[
         "auth_events",
         include_str!("migrations/0002_auth_events.sql"),
     ),
+    (
+        "revocations",
+        include_str!("migrations/0003_revocations.sql"),
+    ),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, Settings, Store};
+use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, Revocation, Settings, Store};
 
 use crate::calls::open;
 
@@ -80,4 +80,31 @@ async fn another_process_sees_the_epoch_change() {
     assert_eq!(after, theirs.epoch());
     ours.advance_epoch().unwrap();
     assert_ne!(theirs.epoch(), after);
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_what_was_issued_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"));
+    let epoch = store.epoch();
+    store
+        .revocations()
+        .add(Revocation {
+            id: "sub:ada".to_owned(),
+            before_ms: 1000,
+            until_ms: 5000,
+        })
+        .await
+        .unwrap();
+    assert_ne!(store.epoch(), epoch);
+    let any = async |ids: &[&str], issued_ms| {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        store.revocations().any(ids, issued_ms).await.unwrap()
+    };
+    assert!(any(&["jti:1", "sub:ada"], 1000).await);
+    assert!(!any(&["jti:1", "sub:ada"], 1001).await);
+    assert!(!any(&["jti:1", "sub:eve"], 1000).await);
+    assert_eq!(store.revocations().forget(5000).await.unwrap(), 0);
+    assert_eq!(store.revocations().forget(5001).await.unwrap(), 1);
+    assert!(!any(&["sub:ada"], 1000).await);
 }
