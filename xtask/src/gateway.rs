@@ -27,7 +27,8 @@ pub(crate) fn start(
         .args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(&file)
         .arg("--state-dir")
-        .arg(&state);
+        .arg(&state)
+        .args(["--without-credential", "same-user"]);
     Service::start(command, log, |line| {
         let line: Value = serde_json::from_str(line).ok()?;
         (line.get("event")?.as_str()? == "ready")

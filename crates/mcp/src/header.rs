@@ -269,18 +269,17 @@ fn is_token_byte(byte: u8) -> bool {
 /// A value that is not of the annotated type is mirrored as it is written: it is for the server to
 /// refuse it.
 pub fn param_value(header: &ParamHeader, arguments: &[u8]) -> Option<String> {
-    let mut value = Cow::Borrowed(arguments);
+    let mut value = arguments;
     for property in &header.path {
-        let inside = Object::parse(&value)?.get(property)?.to_vec();
-        value = Cow::Owned(inside);
+        value = object::member(value, property)?;
     }
-    if let Some(text) = object::string(&value) {
+    if let Some(text) = object::string(value) {
         return Some(text.into_owned());
     }
-    if let Some(value) = object::boolean(&value) {
+    if let Some(value) = object::boolean(value) {
         return Some(value.to_string());
     }
-    let number = object::number(&value)?;
+    let number = object::number(value)?;
     if header.kind == HeaderKind::Integer
         && let Some(text) = integer_text(number)
     {

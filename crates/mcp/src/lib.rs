@@ -34,7 +34,8 @@ pub use name::{
     split_federated_uri,
 };
 pub use object::{
-    Object, boolean, elements, integer, is_null, is_object, number, quote, single_line, string,
+    Object, boolean, elements, integer, is_null, is_object, member, number, quote, single_line,
+    string,
 };
 pub use scan::{Fault, FaultKind, Limits, scan};
 pub use sse::{SseDecoder, SseEvent, SseOverflow, encode_event};

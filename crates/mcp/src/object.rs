@@ -4,6 +4,7 @@
 //! return `None` or a part of what is there; they never panic, recurse or loop.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use crate::text;
 
@@ -24,6 +25,9 @@ struct Member<'a> {
     value: Cow<'a, [u8]>,
 }
 
+/// Members for which room is made at once.
+const MEMBERS_USUAL: usize = 6;
+
 impl<'a> Object<'a> {
     /// An object without members.
     pub fn new() -> Self {
@@ -32,7 +36,7 @@ impl<'a> Object<'a> {
 
     /// The members of the object that `json` is; `None` when it is anything else.
     pub fn parse(json: &'a [u8]) -> Option<Self> {
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(MEMBERS_USUAL);
         let mut is_valid = true;
         each_member(json, |name, value| match text::unescape(inner(name)) {
             Some(key) => members.push(Member {
@@ -142,6 +146,23 @@ impl<'a> Object<'a> {
     }
 }
 
+/// The raw value of the member `key` of the object that `json` is. For who wants one member: reads no further than it.
+pub fn member<'a>(json: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let mut found = None;
+    walk_members(json, |name, value| {
+        let name = inner(name);
+        let is_it = name == key.as_bytes()
+            || (memchr::memchr(b'\\', name).is_some()
+                && text::unescape(name).is_some_and(|name| name == key));
+        if is_it {
+            found = Some(value);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    found
+}
+
 /// The raw items of the array that `json` is; `None` when it is anything else.
 pub fn elements(json: &[u8]) -> Option<Vec<&[u8]>> {
     let mut at = skip_space(json, 0);
@@ -242,6 +263,18 @@ pub(crate) fn each_member<'a>(
     json: &'a [u8],
     mut visit: impl FnMut(&'a [u8], &'a [u8]),
 ) -> Option<()> {
+    walk_members(json, |name, value| {
+        visit(name, value);
+        ControlFlow::Continue(())
+    })
+}
+
+/// [`each_member`], until `visit` has seen enough.
+#[inline]
+fn walk_members<'a>(
+    json: &'a [u8],
+    mut visit: impl FnMut(&'a [u8], &'a [u8]) -> ControlFlow<()>,
+) -> Option<()> {
     let mut at = skip_space(json, 0);
     if json.get(at) != Some(&b'{') {
         return None;
@@ -263,7 +296,9 @@ pub(crate) fn each_member<'a>(
         }
         at = skip_space(json, at.checked_add(1)?);
         let end = value_end(json, at)?;
-        visit(name, json.get(at..end)?);
+        if visit(name, json.get(at..end)?).is_break() {
+            return Some(());
+        }
         at = skip_space(json, end);
         match json.get(at)? {
             b',' => at = at.checked_add(1)?,

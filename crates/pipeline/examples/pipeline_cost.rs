@@ -95,10 +95,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         portcullis_store::Settings::default(),
     )?;
     let pipeline = Pipeline::new(Settings::default(), store.clone());
-    let principal = Principal {
-        name: Arc::from("ada"),
-        kind: PrincipalKind::Token,
-    };
+    let principal = Principal::new("ada", PrincipalKind::Token);
     let (authorized, ticket) = pipeline
         .check_request(request(&tool, &principal, 0)?)
         .await?;

@@ -2,7 +2,7 @@
 //!
 //! Sizes of JSON as such (depth, members, numbers) were bounded by the scan that read the message.
 
-use portcullis_mcp::{Era, Object, elements, method};
+use portcullis_mcp::{Era, Object, elements, is_object, method};
 
 use crate::{Denial, Request, Settings};
 
@@ -41,7 +41,7 @@ pub(crate) fn check<'a>(request: &'a Request, settings: &Settings) -> Result<Obj
             max: INPUTS_MAX,
         });
     }
-    object(&params, "_meta")?;
+    an_object(&params, "_meta")?;
     check_method(request, &params)?;
     Ok(params)
 }
@@ -181,7 +181,7 @@ fn check_target(request: &Request, params: &Object<'_>) -> Result<(), Denial> {
 
 fn check_method(request: &Request, params: &Object<'_>) -> Result<(), Denial> {
     match &*request.method {
-        method::TOOLS_CALL => object(params, "arguments").map(drop),
+        method::TOOLS_CALL => an_object(params, "arguments"),
         method::PROMPTS_GET => {
             let Some(arguments) = object(params, "arguments")? else {
                 return Ok(());
@@ -249,6 +249,14 @@ fn text(params: &Object<'_>, member: &'static str, max: usize) -> Result<(), Den
         return Err(Denial::TooLarge { member, max });
     }
     Ok(())
+}
+
+/// Checks that a member is an object, when it is there.
+fn an_object(params: &Object<'_>, member: &'static str) -> Result<(), Denial> {
+    match params.get(member) {
+        Some(value) if !is_object(value) => Err(Denial::MalformedParams { member }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A member that is an object, when it is there.

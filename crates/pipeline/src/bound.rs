@@ -187,12 +187,16 @@ fn blocks(object: &Object<'_>, member: &'static str, max: usize) -> Result<(), D
         return Ok(());
     };
     for block in entries(raw, member, max)? {
-        let typed = Object::parse(block).is_some_and(|block| block.get_str("type").is_some());
+        let typed = portcullis_mcp::member(block, "type").is_some_and(is_text);
         if !typed {
             return Err(Denial::MalformedResult { member });
         }
     }
     Ok(())
+}
+
+fn is_text(json: &[u8]) -> bool {
+    json.first() == Some(&b'"')
 }
 
 /// A list of objects.

@@ -25,6 +25,12 @@ pub enum Denial {
         /// The member, `params` for the whole.
         member: &'static str,
     },
+    /// The token's scopes do not open what is asked for.
+    #[error("the scopes granted do not open it")]
+    InsufficientScope {
+        /// All scopes that the request needs, separated by spaces; `None`: no scope opens it.
+        needed: Option<Box<str>>,
+    },
     /// The arguments do not fit the tool's input schema.
     #[error("the arguments do not fit the input schema: {0}")]
     InvalidArguments(Faults),
@@ -107,6 +113,7 @@ impl Denial {
             Self::UnknownTool => "unknown-tool",
             Self::UnusableTool(_) => "unusable-tool",
             Self::MalformedParams { .. } => "malformed-params",
+            Self::InsufficientScope { .. } => "insufficient-scope",
             Self::InvalidArguments(_) => "invalid-arguments",
             Self::UndecidedArguments => "undecided-arguments",
             Self::TooLarge { .. } => "too-large",
@@ -141,6 +148,12 @@ impl Denial {
             Self::MalformedParams { member } => format!(
                 "`{member}` is missing or of the wrong kind; send it as the protocol's schema says"
             ),
+            Self::InsufficientScope { needed: Some(needed) } => format!(
+                "the token lacks a scope that this needs; ask for `{needed}`"
+            ),
+            Self::InsufficientScope { needed: None } => {
+                "no scope opens this; ask the gateway's operator to define one".into()
+            }
             Self::InvalidArguments(faults) => format!(
                 "the arguments do not fit the tool's input schema: {faults}; correct them and call again"
             ),
@@ -217,6 +230,10 @@ impl Denial {
             (
                 "too-large",
                 "The params, a name, a URI, a cursor, `requestState` or `inputResponses` exceed their bound.",
+            ),
+            (
+                "insufficient-scope",
+                "The access token's scopes do not open the tool, prompt or resource.",
             ),
             (
                 "invalid-arguments",

@@ -18,6 +18,7 @@ mod fault;
 mod principal;
 mod request;
 pub mod schema;
+mod scope;
 mod ticket;
 
 use portcullis_mcp::RpcError;
@@ -30,8 +31,9 @@ pub use definition::{DefinitionFault, ToolDefinition};
 pub use denial::Denial;
 pub use fault::safe_error;
 pub use portcullis_store::Outcome;
-pub use principal::{Principal, PrincipalKind};
+pub use principal::{Granted, Principal, PrincipalKind};
 pub use request::{Authorized, NoRandomness, Request, RequestId, Timestamp};
+pub use scope::{InvalidScope, ScopeMap, ScopeRule};
 pub use ticket::{Completion, Ticket};
 
 use bytes::Bytes;
@@ -73,13 +75,29 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Settings,
+    scopes: ScopeMap,
     store: Store,
 }
 
 impl Pipeline {
-    /// A pipeline that records in `store`.
+    /// A pipeline that records in `store` and knows no scopes.
     pub fn new(settings: Settings, store: Store) -> Self {
-        Self { settings, store }
+        Self {
+            settings,
+            scopes: ScopeMap::default(),
+            store,
+        }
+    }
+
+    /// The same pipeline with these scopes.
+    #[must_use]
+    pub fn with_scopes(self, scopes: ScopeMap) -> Self {
+        Self { scopes, ..self }
+    }
+
+    /// The scopes, and what they open.
+    pub fn scopes(&self) -> &ScopeMap {
+        &self.scopes
     }
 
     /// The bounds in force.
@@ -107,6 +125,7 @@ impl Pipeline {
     /// they came.
     fn decide(&self, request: &Request) -> Result<Option<Bytes>, Denial> {
         let params = admit::check(request, &self.settings)?;
+        scope::check(request, &self.scopes)?;
         schema::check(request, &params)
     }
 

@@ -1,14 +1,20 @@
 //! Who asks, as it was established before the pipeline.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Principal {
     /// The name by which rules and records know it.
     pub name: Arc<str>,
     /// How it was established.
     pub kind: PrincipalKind,
+    /// The OAuth client that acts for it, when it is known by a token.
+    pub client: Option<Arc<str>>,
+    /// What it has been granted.
+    pub granted: Granted,
+    identity: Arc<str>,
 }
 
 /// How a principal was established.
@@ -16,8 +22,83 @@ pub struct Principal {
 pub enum PrincipalKind {
     /// A connection from this machine to a listener that asks for no token.
     Local,
-    /// A bearer token.
+    /// A bearer token of the configuration.
     Token,
+    /// An access token: the name is an account or a subject.
+    User,
+    /// An API key.
+    Key,
+    /// A client certificate.
+    Certificate,
     /// The process that started the gateway and speaks to it over standard input.
     Stdio,
+}
+
+/// What a principal has been granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// Whatever the other checks let through: the operator named no scopes for it.
+    Everything,
+    /// What these scopes open.
+    Scopes(Arc<[Box<str>]>),
+}
+
+impl PrincipalKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Token => "token",
+            Self::User => "user",
+            Self::Key => "key",
+            Self::Certificate => "certificate",
+            Self::Stdio => "stdio",
+        }
+    }
+}
+
+impl Principal {
+    /// A principal that no client acts for and no scope restricts.
+    pub fn new(name: impl Into<Arc<str>>, kind: PrincipalKind) -> Self {
+        Self::acting(name, kind, None, Granted::Everything)
+    }
+
+    /// A principal for which `client` acts, with what it has been granted.
+    pub fn acting(
+        name: impl Into<Arc<str>>,
+        kind: PrincipalKind,
+        client: Option<Arc<str>>,
+        granted: Granted,
+    ) -> Self {
+        let name = name.into();
+        // The length keeps the parts apart, whatever is in them.
+        let acting = client.as_deref().unwrap_or_default();
+        let identity = format!("{} {}:{name} {acting}", kind.as_str(), name.len()).into();
+        Self {
+            name,
+            kind,
+            client,
+            granted,
+            identity,
+        }
+    }
+
+    /// A text that no other principal has: what is handed out is bound to it.
+    pub fn identity(&self) -> &Arc<str> {
+        &self.identity
+    }
+}
+
+/// What was granted is no part of who it is: it may grow between two requests.
+impl PartialEq for Principal {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+}
+
+impl Eq for Principal {}
+
+impl Hash for Principal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity.hash(state);
+    }
 }

@@ -106,6 +106,31 @@ pub(crate) struct Run {
     /// State directory, instead of the configuration's.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Who may enter without a credential, over the loopback interface alone, instead of the configuration's
+    /// `listen.without_credential`.
+    #[arg(long, value_name = "WHO", value_enum)]
+    pub without_credential: Option<WithoutCredential>,
+}
+
+/// Who may enter without a credential.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum WithoutCredential {
+    /// Nobody.
+    Nobody,
+    /// Processes of the user that runs the gateway (Linux).
+    SameUser,
+    /// Every process of this machine.
+    DangerouslyAnyone,
+}
+
+impl From<WithoutCredential> for portcullis_proxy::config::WithoutCredential {
+    fn from(who: WithoutCredential) -> Self {
+        match who {
+            WithoutCredential::Nobody => Self::Nobody,
+            WithoutCredential::SameUser => Self::SameUser,
+            WithoutCredential::DangerouslyAnyone => Self::DangerouslyAnyone,
+        }
+    }
 }
 
 /// Options of `wrap`.

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use portcullis_pipeline::{Principal, PrincipalKind};
 
-use crate::config::Client;
+use crate::config::{Client, WithoutCredential};
+use crate::peer::Peer;
+use crate::route::Route;
 
 /// Shortest bearer token accepted in the configuration, in characters.
 const TOKEN_CHARS_MIN: usize = 32;
@@ -15,9 +17,9 @@ const TOKEN_CHARS_MIN: usize = 32;
 /// Knows the clients that may enter.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
-    /// By SHA-256 of the token, so that a look-up tells nothing about a token by its timing. With
-    /// no entry, whoever reaches the listener is `local`.
+    /// By SHA-256 of the token, so that a look-up tells nothing about a token by its timing.
     clients: HashMap<[u8; 32], Principal>,
+    without_credential: WithoutCredential,
     local: Principal,
 }
 
@@ -42,16 +44,16 @@ pub(crate) enum Unauthenticated {
 }
 
 impl Authenticator {
-    pub(crate) fn build(clients: &BTreeMap<String, Client>) -> Result<Self, InvalidClient> {
+    pub(crate) fn build(
+        clients: &BTreeMap<String, Client>,
+        without_credential: WithoutCredential,
+    ) -> Result<Self, InvalidClient> {
         let mut by_digest: HashMap<[u8; 32], Principal> = HashMap::new();
         for (name, client) in clients {
             if client.token.chars().count() < TOKEN_CHARS_MIN {
                 return Err(InvalidClient::ShortToken(name.clone()));
             }
-            let principal = Principal {
-                name: name.as_str().into(),
-                kind: PrincipalKind::Token,
-            };
+            let principal = Principal::new(name.as_str(), PrincipalKind::Token);
             if let Some(other) = by_digest.insert(sha256(client.token.as_bytes()), principal) {
                 return Err(InvalidClient::SameToken(
                     other.name.to_string(),
@@ -59,28 +61,43 @@ impl Authenticator {
                 ));
             }
         }
-        let local = Principal {
-            name: "local".into(),
-            kind: PrincipalKind::Local,
-        };
+        let local = Principal::new("local", PrincipalKind::Local);
         Ok(Self {
             clients: by_digest,
+            without_credential,
             local,
         })
     }
 
-    /// Whether clients have to show a token.
-    pub(crate) fn is_required(&self) -> bool {
+    /// Whether anybody has a credential to show.
+    pub(crate) fn knows_anybody(&self) -> bool {
         !self.clients.is_empty()
     }
 
+    /// What a client that lacks scopes on an endpoint is asked for.
+    pub(crate) fn challenge_scope(&self, _route: &Route, _needed: &str) -> Option<HeaderValue> {
+        None
+    }
+
     /// The principal that a request's header names (RFC 6750 §2.1).
-    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Unauthenticated> {
-        if self.clients.is_empty() {
-            return Ok(self.local.clone());
-        }
+    pub(crate) async fn authenticate(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+    ) -> Result<Principal, Unauthenticated> {
         let mut fields = headers.get_all(AUTHORIZATION).iter();
-        let field = fields.next().ok_or(Unauthenticated::Missing)?;
+        let Some(field) = fields.next() else {
+            let may_enter = match self.without_credential {
+                WithoutCredential::Nobody => false,
+                WithoutCredential::SameUser => peer.is_same_user().await,
+                WithoutCredential::DangerouslyAnyone => peer.ip().is_loopback(),
+            };
+            return if may_enter {
+                Ok(self.local.clone())
+            } else {
+                Err(Unauthenticated::Missing)
+            };
+        };
         if fields.next().is_some() {
             return Err(Unauthenticated::Invalid);
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portcullis_mcp::{Era, Object, Version};
+use portcullis_mcp::{Era, Version, member, string};
 use portcullis_pipeline::{Principal, RequestId, Timestamp};
 
 use crate::link::Link;
@@ -55,9 +55,8 @@ pub(crate) fn unknown_profile() -> Profile {
 
 /// The name that a client gives itself: recorded, and never a reason for anything.
 pub(crate) fn client_name(client_info: &[u8]) -> Option<Box<str>> {
-    let info = Object::parse(client_info)?;
-    let name = info.get_str("name")?;
-    let version = info.get_str("version");
+    let name = member(client_info, "name").and_then(string)?;
+    let version = member(client_info, "version").and_then(string);
     let text = version.map_or_else(|| name.to_string(), |version| format!("{name}/{version}"));
     Some(text.chars().take(128).collect::<String>().into_boxed_str())
 }
@@ -77,9 +76,8 @@ impl Caller {
 
     /// Whether the client has declared an extension.
     pub(crate) fn declares_extension(&self, extension: &str) -> bool {
-        let declared = Object::parse(&self.profile.capabilities).unwrap_or_default();
-        let extensions = declared.get("extensions").and_then(Object::parse);
-        extensions.is_some_and(|extensions| extensions.contains(extension))
+        member(&self.profile.capabilities, "extensions")
+            .is_some_and(|extensions| member(extensions, extension).is_some())
     }
 
     /// The same caller, for a task that listens beside the request.

@@ -18,7 +18,7 @@ use crate::units::{Bytes, Duration};
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
     /// Address and port; port 0 takes any free one and prints it. A non-loopback address needs
-    /// `tls` and at least one entry in `clients`.
+    /// `tls`.
     pub address: SocketAddr,
     /// `Host` values accepted besides the loopback names and the address itself, each `host` or `host:port`.
     pub hosts: Vec<String>,
@@ -26,6 +26,21 @@ pub struct Listen {
     pub origins: Vec<String>,
     /// Certificate and key for TLS.
     pub tls: Option<Tls>,
+    /// Who may enter without a credential, over the loopback interface alone.
+    pub without_credential: WithoutCredential,
+}
+
+/// Who may enter without a credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithoutCredential {
+    /// Nobody: other users of this machine could connect as well.
+    #[default]
+    Nobody,
+    /// Processes of the user that runs the gateway, as the kernel knows them (Linux).
+    SameUser,
+    /// Every process of this machine, whoever runs it.
+    DangerouslyAnyone,
 }
 
 impl Default for Listen {
@@ -35,6 +50,7 @@ impl Default for Listen {
             hosts: Vec::new(),
             origins: Vec::new(),
             tls: None,
+            without_credential: WithoutCredential::default(),
         }
     }
 }
@@ -227,8 +243,7 @@ impl Default for Limits {
 pub struct Config {
     /// Where and how the gateway listens.
     pub listen: Listen,
-    /// Clients that authenticate by a bearer token, by name. With none, every client that reaches the loopback
-    /// listener is the principal `local`.
+    /// Clients that authenticate by a bearer token of this file, by name.
     pub clients: BTreeMap<String, Client>,
     /// The servers, by name: `[a-z][a-z0-9-]*`, at most 32 characters.
     pub servers: BTreeMap<String, Server>,

@@ -15,13 +15,14 @@ use http::header::{
 use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use portcullis_mcp::{Era, Limits, Message, Object, Version, decode, header, meta, method};
+use portcullis_mcp::{Era, Limits, Message, Version, decode, header, member, meta, method};
 use portcullis_pipeline::Principal;
 
 use crate::authenticate::Unauthenticated;
 use crate::body::Body;
 use crate::legacy;
 use crate::modern;
+use crate::peer::Peer;
 use crate::reply::{Door, Reply, turn_away};
 use crate::route::Route;
 use crate::runtime::Runtime;
@@ -46,14 +47,14 @@ pub(crate) struct Arrival {
 /// The body of a message that waits for its answer.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
-/// Answers one HTTP request to a listener on `port`.
+/// Answers one HTTP request from `peer`.
 pub(crate) async fn respond(
     runtime: Arc<Runtime>,
-    port: u16,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    Ok(match enter(&runtime, port, &parts) {
+    Ok(match enter(&runtime, &peer, &parts).await {
         Ok((principal, route)) => {
             let Parts {
                 method, headers, ..
@@ -76,14 +77,14 @@ pub(crate) async fn respond(
 }
 
 /// The checks at the door: where from, where to, who.
-fn enter(
+async fn enter(
     runtime: &Runtime,
-    port: u16,
+    peer: &Peer,
     parts: &Parts,
 ) -> Result<(Principal, Route), Box<Response<Body>>> {
     if runtime
         .guard
-        .check(port, &parts.uri, &parts.headers)
+        .check(peer.port(), &parts.uri, &parts.headers)
         .is_err()
     {
         return Err(Box::new(turned_away(runtime, Door::Stray)));
@@ -91,7 +92,11 @@ fn enter(
     let Some(route) = Route::parse(parts.uri.path()) else {
         return Err(Box::new(plain(StatusCode::NOT_FOUND)));
     };
-    let principal = match runtime.authenticator.authenticate(&parts.headers) {
+    let principal = match runtime
+        .authenticator
+        .authenticate(peer, &parts.headers)
+        .await
+    {
         Ok(principal) => principal,
         Err(unauthenticated) => return Err(Box::new(challenge(runtime, unauthenticated))),
     };
@@ -154,10 +159,8 @@ fn era_of(headers: &HeaderMap, message: &Message) -> Era {
     if in_head == Some(Some(Era::Modern)) && !says_legacy {
         return Era::Modern;
     }
-    let in_body = params.and_then(Object::parse).is_some_and(|params| {
-        let held = params.get("_meta").and_then(Object::parse);
-        held.is_some_and(|held| held.contains(meta::PROTOCOL_VERSION))
-    });
+    let held = params.and_then(|params| member(params, "_meta"));
+    let in_body = held.is_some_and(|held| member(held, meta::PROTOCOL_VERSION).is_some());
     match in_head {
         _ if in_body => Era::Modern,
         _ if says_legacy => Era::Legacy,
@@ -211,7 +214,7 @@ async fn read(arrival: &Arrival, mut body: Incoming) -> Result<Bytes, Box<Respon
         if announced.is_some_and(|announced| announced > most) {
             return Ok(None);
         }
-        collect(&mut body, most).await
+        collect(&mut body, announced.unwrap_or_default(), most).await
     };
     match tokio::time::timeout(limits.body_timeout.get(), read).await {
         Ok(Ok(Some(body))) => Ok(body),
@@ -237,8 +240,12 @@ async fn drain(body: &mut Incoming, most: usize) {
     }
 }
 
-/// The whole body; `None` when it is larger than `most` bytes.
-async fn collect(body: &mut Incoming, most: usize) -> Result<Option<Bytes>, hyper::Error> {
+/// The whole body, which has announced a length of `announced` bytes, at most `most`; `None` when it is larger than `most` bytes.
+async fn collect(
+    body: &mut Incoming,
+    announced: usize,
+    most: usize,
+) -> Result<Option<Bytes>, hyper::Error> {
     let mut first = Bytes::new();
     let mut all: Option<BytesMut> = None;
     let mut length = 0;
@@ -253,8 +260,12 @@ async fn collect(body: &mut Incoming, most: usize) -> Result<Option<Bytes>, hype
         if first.is_empty() {
             first = data;
         } else {
-            all.get_or_insert_with(|| BytesMut::from(&*first))
-                .extend_from_slice(&data);
+            let all = all.get_or_insert_with(|| {
+                let mut all = BytesMut::with_capacity(announced.max(length));
+                all.extend_from_slice(&first);
+                all
+            });
+            all.extend_from_slice(&data);
         }
     }
     Ok(Some(all.map_or(first, BytesMut::freeze)))
@@ -359,10 +370,18 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A response that is one message, or none.
 pub(crate) fn whole(reply: Reply) -> Response<Body> {
     match reply {
-        Reply::Message { bytes, status } => {
+        Reply::Message {
+            bytes,
+            status,
+            challenge,
+        } => {
             let mut response = Response::new(Body::Whole(Some(bytes)));
             *response.status_mut() = status;
-            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, JSON);
+            if let Some(challenge) = challenge {
+                headers.insert(WWW_AUTHENTICATE, challenge);
+            }
             response
         }
         Reply::Nothing => plain(StatusCode::ACCEPTED),
@@ -395,7 +414,11 @@ pub(crate) fn plain(status: StatusCode) -> Response<Body> {
 /// The response to a request that is turned away at the door.
 pub(crate) fn turned_away(runtime: &Runtime, door: Door<'_>) -> Response<Body> {
     let (bytes, status) = turn_away(runtime.clock.now(), door);
-    whole(Reply::Message { bytes, status })
+    whole(Reply::Message {
+        bytes,
+        status,
+        challenge: None,
+    })
 }
 
 /// The verbs that an endpoint knows.

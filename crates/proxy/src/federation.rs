@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcullis_mcp::{
-    Object, ServerName, elements, federated_name, federated_uri, method, quote, split_federated,
-    split_federated_uri, string,
+    Object, ServerName, elements, federated_name, federated_uri, member, method, quote,
+    split_federated, split_federated_uri, string,
 };
 
 use crate::caller::Caller;
@@ -35,25 +35,25 @@ enum Named<'a> {
     Nothing,
 }
 
-fn named<'a>(method_name: &str, params: &'a Object<'_>) -> Result<Named<'a>, Refusal> {
+fn named<'a>(method_name: &str, params: &'a [u8]) -> Result<Named<'a>, Refusal> {
     let missing =
-        |member: &str| Refusal::invalid_params(format!("`{member}` is missing or not a string"));
+        |key: &str| Refusal::invalid_params(format!("`{key}` is missing or not a string"));
+    let text = |key| member(params, key).and_then(string);
     Ok(match method_name {
         method::TOOLS_CALL | method::PROMPTS_GET => {
-            Named::Name(params.get_str("name").ok_or_else(|| missing("name"))?)
+            Named::Name(text("name").ok_or_else(|| missing("name"))?)
         }
         method::RESOURCES_READ
         | method::RESOURCES_SUBSCRIBE
         | method::RESOURCES_UNSUBSCRIBE
         | method::RESOURCES_DIRECTORY_READ => {
-            Named::Uri(params.get_str("uri").ok_or_else(|| missing("uri"))?)
+            Named::Uri(text("uri").ok_or_else(|| missing("uri"))?)
         }
         method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL | method::TASKS_RESULT => {
-            Named::TaskId(params.get_str("taskId").ok_or_else(|| missing("taskId"))?)
+            Named::TaskId(text("taskId").ok_or_else(|| missing("taskId"))?)
         }
         method::COMPLETION_COMPLETE => Named::Reference(
-            params
-                .get("ref")
+            member(params, "ref")
                 .and_then(Object::parse)
                 .ok_or_else(|| missing("ref"))?,
         ),
@@ -66,8 +66,7 @@ pub(crate) async fn look_up(caller: &Caller, method_name: &str, params: Option<&
     if caller.route != Route::All {
         return;
     }
-    let object = params.and_then(Object::parse).unwrap_or_default();
-    let name = match named(method_name, &object) {
+    let name = match named(method_name, params.unwrap_or_default()) {
         Ok(Named::Name(name)) => Some(name.into_owned()),
         Ok(Named::Reference(reference)) => reference.get_str("name").map(Cow::into_owned),
         _ => None,
@@ -87,13 +86,12 @@ pub(crate) fn inward(
 ) -> Result<Target, Refusal> {
     let servers = &caller.runtime.servers;
     let raw = params.clone().unwrap_or_default();
-    let mut object = Object::parse(&raw).unwrap_or_default();
     match &caller.route {
         Route::Server(name) => {
             let server = servers
                 .get(name)
                 .ok_or_else(|| Refusal::method_not_found(method_name))?;
-            let own = match named(method_name, &object)? {
+            let own = match named(method_name, &raw)? {
                 Named::Name(name) | Named::Uri(name) | Named::TaskId(name) => Some(name),
                 Named::Reference(reference) => {
                     let own = reference
@@ -111,7 +109,7 @@ pub(crate) fn inward(
             })
         }
         Route::All => {
-            let (server, own, member, value) = match named(method_name, &object)? {
+            let (server, own, key, value) = match named(method_name, &raw)? {
                 Named::Name(name) => {
                     let (server, own) = by_name(caller, method_name, &name)?;
                     let value = quote(&own);
@@ -129,7 +127,7 @@ pub(crate) fn inward(
                     (server, own, "taskId", value)
                 }
                 Named::Reference(mut reference) => {
-                    let (server, own, member) =
+                    let (server, own, key) =
                         match (reference.get_str("name"), reference.get_str("uri")) {
                             (Some(name), None) => {
                                 let (server, own) = by_name(caller, method_name, &name)?;
@@ -145,13 +143,14 @@ pub(crate) fn inward(
                                 ));
                             }
                         };
-                    reference.set(member, quote(&own));
+                    reference.set(key, quote(&own));
                     let value = reference.to_vec();
                     (server, own, "ref", value)
                 }
                 Named::Nothing => return Err(Refusal::method_not_found(method_name)),
             };
-            object.set(member, value);
+            let mut object = Object::parse(&raw).unwrap_or_default();
+            object.set(key, value);
             let params = Some(object.to_vec().into());
             Ok(Target {
                 server,
@@ -279,8 +278,7 @@ fn outward_uri(server: &ServerName, holder: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn outward_block(server: &ServerName, block: &[u8]) -> Option<Vec<u8>> {
-    let object = Object::parse(block)?;
-    match object.get_str("type").as_deref() {
+    match member(block, "type").and_then(string).as_deref() {
         Some("resource_link") => outward_uri(server, block),
         Some("resource") => edit_member(block, "resource", |inner| outward_uri(server, inner)),
         _ => None,
@@ -290,10 +288,10 @@ fn outward_block(server: &ServerName, block: &[u8]) -> Option<Vec<u8>> {
 /// Edits the items of an array member; `None` when nothing changed.
 pub(crate) fn edit_array(
     json: &[u8],
-    member: &str,
+    key: &str,
     edit: impl Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> Option<Vec<u8>> {
-    edit_member(json, member, |array| {
+    edit_member(json, key, |array| {
         let items = elements(array)?;
         let mut changed = false;
         let mut out = b"[".to_vec();
@@ -313,12 +311,12 @@ pub(crate) fn edit_array(
 /// Edits a member of an object; `None` when nothing changed.
 pub(crate) fn edit_member(
     json: &[u8],
-    member: &str,
+    key: &str,
     edit: impl Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> Option<Vec<u8>> {
+    let edited = edit(member(json, key)?)?;
     let mut object = Object::parse(json)?;
-    let edited = edit(object.get(member)?)?;
-    object.set(member, edited);
+    object.set(key, edited);
     Some(object.to_vec())
 }
 

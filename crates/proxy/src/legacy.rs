@@ -198,7 +198,7 @@ async fn request(
     let runtime = Arc::clone(&caller.runtime);
     let shared = Arc::clone(&runtime.shared);
     let (name, most) = (
-        Arc::clone(&caller.principal.name),
+        Arc::clone(caller.principal.identity()),
         caller.runtime.limits.streams_max,
     );
     let answering = Box::pin(async move {
@@ -276,7 +276,11 @@ pub(crate) fn get(arrival: &Arrival) -> Response<Body> {
     };
     let runtime = &arrival.runtime;
     let most = runtime.limits.streams_max;
-    let Some(counted) = runtime.shared.streams.enter(&arrival.principal.name, most) else {
+    let Some(counted) = runtime
+        .shared
+        .streams
+        .enter(arrival.principal.identity(), most)
+    else {
         return endpoint::turned_away(runtime, Door::Streams);
     };
     if let Some((stream, after)) = resumed {

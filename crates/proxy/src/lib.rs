@@ -26,6 +26,7 @@ mod listener;
 mod lists;
 mod modern;
 mod outbound;
+mod peer;
 mod reply;
 mod route;
 mod running;

@@ -197,7 +197,7 @@ impl Place<'_> {
         });
         Place::Shared(Key {
             server: server.name.clone(),
-            principal: Arc::clone(&caller.principal.name),
+            principal: Arc::clone(caller.principal.identity()),
             declared,
         })
     }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Listen;
 use crate::endpoint;
 use crate::janitor;
+use crate::peer::Peer;
 use crate::runtime::Runtime;
 
 /// Streams that one HTTP/2 connection may have open at a time.
@@ -129,10 +130,10 @@ impl Gateway {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     let connection = Connection {
+                        address,
                         runtime: Arc::clone(&self.runtime),
-                        port: self.address.port(),
                         stopped: stopped.clone(),
                     };
                     let tls = self.tls.as_ref().map(|tls| tls.0.clone());
@@ -186,8 +187,8 @@ async fn drain(runtime: &Runtime, stop: &watch::Sender<bool>) -> Drained {
 }
 
 struct Connection {
+    address: SocketAddr,
     runtime: Arc<ArcSwap<Runtime>>,
-    port: u16,
     stopped: watch::Receiver<bool>,
 }
 
@@ -197,18 +198,26 @@ impl Connection {
             tracing::debug!(%error, "a connection could not be set up");
             return;
         }
+        let local = match stream.local_addr() {
+            Ok(local) => local,
+            Err(error) => {
+                tracing::debug!(%error, "a connection was gone before it was served");
+                return;
+            }
+        };
+        let peer = Peer::new(self.address, local, None);
         let Some(tls) = tls else {
-            return self.http(TokioIo::new(stream)).await;
+            return self.http(TokioIo::new(stream), peer).await;
         };
         let patience = self.runtime.load().limits.head_timeout.get();
         match tokio::time::timeout(patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(TokioIo::new(stream)).await,
+            Ok(Ok(stream)) => self.http(TokioIo::new(stream), peer).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn http<S>(mut self, stream: TokioIo<S>)
+    async fn http<S>(mut self, stream: TokioIo<S>, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -237,12 +246,12 @@ impl Connection {
             .keep_alive_interval(idle_timeout)
             .keep_alive_timeout(head_timeout)
             .max_pending_accept_reset_streams(64);
-        let (runtime, port) = (Arc::clone(&self.runtime), self.port);
+        let runtime = Arc::clone(&self.runtime);
         let begun = CancellationToken::new();
         let first = begun.clone();
         let service = service_fn(move |request| {
             first.cancel();
-            endpoint::respond(runtime.load_full(), port, request)
+            endpoint::respond(runtime.load_full(), peer.clone(), request)
         });
         let connection = builder.serve_connection(stream, service);
         tokio::pin!(connection);

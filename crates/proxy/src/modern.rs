@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use portcullis_mcp::{
-    Era, Message, Object, Request, Version, decode_value, header, is_object, meta, method,
-    param_agrees,
+    Era, Message, Object, Request, Version, decode_value, header, is_object, member, meta, method,
+    param_agrees, string,
 };
 use portcullis_pipeline::ToolDefinition;
 
@@ -60,7 +60,7 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
     let runtime = Arc::clone(&caller.runtime);
     let shared = Arc::clone(&runtime.shared);
     let (name, most) = (
-        Arc::clone(&caller.principal.name),
+        Arc::clone(caller.principal.identity()),
         caller.runtime.limits.streams_max,
     );
     let answering = Box::pin(async move {
@@ -80,11 +80,8 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
 
 /// Reads what a modern request says of its client, and checks it against the head of the HTTP request.
 fn check_head(headers: &HeaderMap, request: &Request) -> Result<Profile, Refusal> {
-    let params = request.params().and_then(Object::parse);
-    let held = params
-        .as_ref()
-        .and_then(|params| params.get("_meta"))
-        .and_then(Object::parse);
+    let in_params = |key| request.params().and_then(|params| member(params, key));
+    let held = in_params("_meta").and_then(Object::parse);
     let in_body = held
         .as_ref()
         .and_then(|held| held.get_str(meta::PROTOCOL_VERSION));
@@ -101,8 +98,8 @@ fn check_head(headers: &HeaderMap, request: &Request) -> Result<Profile, Refusal
             "`Mcp-Method` does not agree with the body",
         ));
     }
-    if let Some(member) = method::name_param(&request.method) {
-        let named = params.as_ref().and_then(|params| params.get_str(member));
+    if let Some(key) = method::name_param(&request.method) {
+        let named = in_params(key).and_then(string);
         let field = field(headers, header::MCP_NAME)?;
         let agrees = match (named, field) {
             (Some(named), Some(field)) => decode_value(field).is_some_and(|value| value == named),
@@ -172,8 +169,8 @@ pub(crate) fn check_param_headers(
     let (Some(headers), false) = (&caller.headers, mirrored.is_empty()) else {
         return Ok(());
     };
-    let params = params.and_then(Object::parse).unwrap_or_default();
-    let arguments = params.get("arguments").unwrap_or(b"{}");
+    let arguments = params.and_then(|params| member(params, "arguments"));
+    let arguments = arguments.unwrap_or(b"{}");
     for header in mirrored {
         let name = format!("mcp-param-{}", header.name.to_ascii_lowercase());
         let mut fields = headers.get_all(&name).iter();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis_mcp::{Object, ParamHeader, method, param_value};
+use portcullis_mcp::{ParamHeader, member, method, param_value};
 use portcullis_pipeline::{Authorized, Request};
 
 use crate::upstream::{Call, Profile};
@@ -38,11 +38,9 @@ pub(crate) fn authorized(
 
 /// The arguments that travel as `Mcp-Param-*` fields as well.
 fn mirrored(request: &Request, headers: &[ParamHeader]) -> Vec<(Box<str>, Box<str>)> {
-    let params = request.params.as_deref().and_then(Object::parse);
-    let arguments = params
-        .as_ref()
-        .and_then(|params| params.get("arguments"))
-        .unwrap_or(b"{}");
+    let params = request.params.as_deref();
+    let arguments = params.and_then(|params| member(params, "arguments"));
+    let arguments = arguments.unwrap_or(b"{}");
     let field = |header: &ParamHeader| {
         Some((
             header.name.as_str().into(),

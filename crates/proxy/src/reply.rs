@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use portcullis_mcp::{
     DecodeError, Era, Id, Object, Outcome, RpcError, ServerName, code, encode_error, encode_result,
     method, quote,
@@ -30,6 +30,8 @@ pub(crate) enum Reply {
     Message {
         bytes: Bytes,
         status: StatusCode,
+        /// What a client that lacks a scope is asked for: a value of `WWW-Authenticate`.
+        challenge: Option<HeaderValue>,
     },
     /// The request was cancelled: no answer is due.
     Nothing,
@@ -160,25 +162,41 @@ pub(crate) fn render(
             return Reply::Message {
                 bytes,
                 status: StatusCode::OK,
+                challenge: None,
             };
         }
         Err(refusal) => refusal,
     };
     log(caller.request_id, method_name, &refusal);
+    let challenge = challenge(caller, &refusal);
     let (outcome, status) = answer(caller, method_name, refusal);
     let bytes = match &outcome {
         Outcome::Result(result) => encode_result(id, result),
         Outcome::Error(error) => encode_error(Some(id), error),
     };
     // Before 2026-07-28 every JSON-RPC error travels as an ordinary answer.
-    let status = if caller.era() == Era::Legacy {
-        StatusCode::OK
-    } else {
-        status
+    let status = match caller.era() {
+        _ if challenge.is_some() => StatusCode::FORBIDDEN,
+        Era::Legacy => StatusCode::OK,
+        Era::Modern => status,
     };
     Reply::Message {
         bytes: bytes.into(),
         status,
+        challenge,
+    }
+}
+
+/// Asks for the scopes that a request lacked, all at once (RFC 6750 §3.1; MCP authorization, "Scope Challenge Handling").
+fn challenge(caller: &Caller, refusal: &Refusal) -> Option<HeaderValue> {
+    match refusal {
+        Refusal::Denied(Denial::InsufficientScope {
+            needed: Some(needed),
+        }) => caller
+            .runtime
+            .authenticator
+            .challenge_scope(&caller.route, needed),
+        _ => None,
     }
 }
 
@@ -255,6 +273,7 @@ fn told(denial: &Denial) -> Told {
         Denial::InvalidArguments(_) | Denial::UnusableTool(_) | Denial::UndecidedArguments => {
             Told::ToolError
         }
+        Denial::InsufficientScope { .. } => Told::Error(own::DENIED, StatusCode::FORBIDDEN),
         Denial::MethodNotAllowed => Told::Error(code::METHOD_NOT_FOUND, StatusCode::NOT_FOUND),
         Denial::UnknownTool | Denial::MalformedParams { .. } | Denial::TooLarge { .. } => {
             Told::Error(code::INVALID_PARAMS, StatusCode::OK)

@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use portcullis_mcp::{Era, Object, Outcome, RpcError, code, encode_notification, meta, method};
+use portcullis_mcp::{
+    Era, Object, Outcome, RpcError, code, encode_notification, member, meta, method,
+};
 use portcullis_pipeline::{Authorized, Completion, Outcome as End, Request, ResultKind, Ticket};
 
 use crate::bridge::{self, Asked, Asks, Open, Permitted, Question};
@@ -56,9 +58,7 @@ pub(crate) enum Concluded {
 /// The progress token that a client put into its request, as JSON.
 fn progress_token(params: Option<&[u8]>) -> Option<Vec<u8>> {
     let params = params.filter(|params| PROGRESS_TOKEN.may_be_in(params))?;
-    let params = Object::parse(params)?;
-    let held = Object::parse(params.get("_meta")?)?;
-    held.get(meta::PROGRESS_TOKEN).map(<[u8]>::to_vec)
+    member(member(params, "_meta")?, meta::PROGRESS_TOKEN).map(<[u8]>::to_vec)
 }
 
 /// How a call that the server did not answer ended, for its record.
@@ -317,8 +317,8 @@ impl Running {
         check_declared(caller, &server, checked.kind(), checked.bytes())?;
         let mut result = checked.bytes().clone();
         if method_name == method::TOOLS_LIST {
-            let params = request.params.as_deref().and_then(Object::parse);
-            let is_first = !params.is_some_and(|params| params.contains("cursor"));
+            let cursor = request.params.as_deref().and_then(|p| member(p, "cursor"));
+            let is_first = cursor.is_none();
             result = lists::learn(&link, result, is_first);
         }
         caller

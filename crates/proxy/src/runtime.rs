@@ -151,9 +151,10 @@ impl Runtime {
         parts: Parts,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let authenticator = Authenticator::build(&config.clients)?;
+        let authenticator =
+            Authenticator::build(&config.clients, config.listen.without_credential)?;
         if !config.listen.address.ip().is_loopback()
-            && (config.listen.tls.is_none() || !authenticator.is_required())
+            && (config.listen.tls.is_none() || !authenticator.knows_anybody())
         {
             return Err(BuildError::Exposed);
         }

@@ -338,11 +338,7 @@ impl Sessions {
         let mut by_id = self.by_id.lock();
         // Counting walks the table only when it could be full.
         if by_id.len() >= sessions_max
-            && by_id
-                .values()
-                .filter(|s| s.principal.name == principal.name)
-                .count()
-                >= sessions_max
+            && by_id.values().filter(|s| s.principal == principal).count() >= sessions_max
         {
             return Err(NoSession::Full);
         }
@@ -368,7 +364,7 @@ impl Sessions {
         let by_id = self.by_id.lock();
         by_id
             .get(id)
-            .filter(|s| s.principal.name == principal.name && s.route == *route)
+            .filter(|s| s.principal == *principal && s.route == *route)
             .cloned()
     }
 

@@ -43,10 +43,7 @@ where
     let messages = Stream::new();
     let writer = tokio::spawn(write(Arc::clone(&messages), output));
     let pipe = Pipe {
-        principal: Principal {
-            name: "stdio".into(),
-            kind: PrincipalKind::Stdio,
-        },
+        principal: Principal::new("stdio", PrincipalKind::Stdio),
         route,
         output: messages,
         session: Mutex::new(None),

@@ -100,7 +100,7 @@ fn state_binding(
     asked: Option<&Bytes>,
 ) -> Binding {
     let digest = bridge::digest_of(method_name, asked.map(AsRef::as_ref));
-    let principal = caller.principal.name.as_bytes();
+    let principal = caller.principal.identity().as_bytes();
     Binding::new(&[
         b"requestState",
         principal,
@@ -145,7 +145,7 @@ pub(crate) fn seal_tokens(
 }
 
 fn cursor_binding(caller: &Caller, server: &str, method_name: &str) -> Binding {
-    let principal = caller.principal.name.as_bytes();
+    let principal = caller.principal.identity().as_bytes();
     Binding::new(&[
         b"cursor",
         principal,

@@ -154,9 +154,11 @@ impl Store {
             path: path.into(),
             source,
         })?;
+        // A commit that waits for the disk is not for those who have other things to do.
+        let leads = settings.durability == Durability::Process;
         let last = recover(&mut connection).map_err(sql)?;
-        let writer =
-            Writer::start(connection, last, settings.waiting_max).map_err(OpenError::Thread)?;
+        let writer = Writer::start(connection, last, settings.waiting_max, leads)
+            .map_err(OpenError::Thread)?;
         let readers = Readers::new(path.into());
         Ok(Self {
             inner: Arc::new(Inner {
@@ -254,8 +256,8 @@ fn connect(path: &Path, settings: &Settings) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // 16 MiB of log before it is folded back: a fold costs two waits for the disk.
-    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    // The writer's thread folds the log back.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     if let Some(bytes) = settings.size_max_bytes {
         let page: u64 = connection.pragma_query_value(None, "page_size", |row| {
             row.get::<_, i64>(0).map(i64::unsigned_abs)

@@ -1,9 +1,10 @@
-//! The one thread that writes, and the queue before it.
+//! One connection that writes, and the queue before it.
 //!
-//! The writer takes everything that is queued and commits it in one transaction; while it does, the
-//! next group gathers. A lone record is committed at once. Completed calls do not wake it: they ride
-//! along with the next insert, or are written when it looks for them, which it does now and then
-//! while calls are open.
+//! Whoever finds the queue without a leader becomes it: the leader lets the tasks that are ready go first, so that a group
+//! gathers, and commits all that is queued in one transaction, without another thread having to wake. A thread stands by: it
+//! leads where a commit waits for the disk, takes over from a leader that went away or has led long enough, folds the log
+//! back, and writes what nobody waits for. Completed calls wake nobody: they ride along with the next commit, or are written when
+//! the thread looks for them, which it does now and then while calls are open.
 
 use std::io;
 use std::sync::Arc;
@@ -24,12 +25,11 @@ const LOOK_MIN: Duration = Duration::from_millis(50);
 /// How long a completed call waits at most; also the pause after a failed commit.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// How long the writer lets a group gather once several calls at a time have been waiting: a commit costs more than the calls in
-/// it, and calls that come together can wait together.
-const GATHER: Duration = Duration::from_micros(100);
+/// How many groups a leader commits before the thread takes over.
+const GROUPS_MAX: usize = 4;
 
-/// A group of this size is reason to let the next one gather.
-const GATHER_FROM: usize = 3;
+/// After how many commits the log is folded back into the database: that takes two waits for the disk.
+const FOLD_AFTER: u32 = 1000;
 
 /// How much that nobody waits for is kept while the database refuses it; what is more is dropped and logged.
 const LATE_MAX: usize = 65_536;
@@ -123,12 +123,27 @@ enum Late {
     Note(Box<AuthEvent>),
 }
 
+/// What the thread does.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Thread {
+    #[default]
+    Busy,
+    /// It waits to be told, and looks now and then.
+    Dozing,
+    /// It waits to be told.
+    Asleep,
+}
+
 #[derive(Default)]
 struct Queue {
     urgent: Vec<Urgent>,
     late: Vec<Late>,
     closing: bool,
-    parked: bool,
+    thread: Thread,
+    /// A leader is about to commit what is queued.
+    led: bool,
+    /// The log has grown enough to be folded back.
+    fold: bool,
     // INVARIANT: taken under the queue's lock, so that keys are queued, and committed, in order;
     // the low-water mark relies on it.
     last_id: i64,
@@ -138,6 +153,19 @@ struct Shared {
     queue: Mutex<Queue>,
     ready: Condvar,
     places: Semaphore,
+    /// `None` once it is closed.
+    database: Mutex<Option<Database>>,
+    /// Whether callers commit by themselves.
+    leads: bool,
+}
+
+/// The connection, and what only its user needs.
+struct Database {
+    connection: Connection,
+    open: Open,
+    urgent: Vec<Urgent>,
+    late: Vec<Late>,
+    commits: u32,
 }
 
 pub(crate) struct Writer {
@@ -146,8 +174,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `last` is the largest key in the table.
-    pub(crate) fn start(connection: Connection, last: i64, waiting_max: usize) -> io::Result<Self> {
+    /// Starts the thread. `last` is the largest key in the table; `leads` tells whether callers commit by themselves, which must not
+    /// be where a commit waits for the disk.
+    pub(crate) fn start(
+        connection: Connection,
+        last: i64,
+        waiting_max: usize,
+        leads: bool,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 last_id: last,
@@ -155,11 +189,19 @@ impl Writer {
             }),
             ready: Condvar::new(),
             places: Semaphore::new(waiting_max.clamp(1, Semaphore::MAX_PERMITS)),
+            database: Mutex::new(Some(Database {
+                connection,
+                open: Open::default(),
+                urgent: Vec::new(),
+                late: Vec::new(),
+                commits: 0,
+            })),
+            leads,
         });
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || run(&theirs, &connection))?;
+            .spawn(move || run(&theirs))?;
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
@@ -192,7 +234,9 @@ impl Writer {
     }
 
     pub(crate) fn finish(&self, id: CallId, end: CallEnd) {
-        self.shared.queue.lock().late.push(Late::End(id.0, end));
+        let mut queue = self.shared.queue.lock();
+        queue.late.push(Late::End(id.0, end));
+        self.shared.rouse_thread(&mut queue);
     }
 
     pub(crate) fn note(&self, event: AuthEvent) {
@@ -207,10 +251,7 @@ impl Writer {
             return;
         }
         queue.late.push(Late::Note(Box::new(event)));
-        // Without an open call the writer sleeps until somebody calls.
-        if queue.parked {
-            self.shared.ready.notify_one();
-        }
+        self.shared.rouse_thread(&mut queue);
     }
 
     /// Runs `statements` in a transaction and resolves once it is committed. Tasks run one after
@@ -230,7 +271,8 @@ impl Writer {
                 answer: None,
                 reply,
             }))
-        })?;
+        })
+        .await?;
         answer.await.unwrap_or(Err(RecordError::Closed))
     }
 
@@ -253,22 +295,42 @@ impl Writer {
         make: impl FnOnce(&mut Queue, Reply) -> Urgent,
     ) -> Result<(), RecordError> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(|queue| make(queue, reply))?;
+        self.enqueue(|queue| make(queue, reply)).await?;
         // The sender is dropped without a word only when the thread has ended.
         answer.await.unwrap_or(Err(RecordError::Closed))
     }
 
-    fn enqueue(&self, make: impl FnOnce(&mut Queue) -> Urgent) -> Result<(), RecordError> {
-        let mut queue = self.shared.queue.lock();
-        if queue.closing {
-            return Err(RecordError::Closed);
+    /// Queues something, and leads its group if nobody else does.
+    async fn enqueue(&self, make: impl FnOnce(&mut Queue) -> Urgent) -> Result<(), RecordError> {
+        let shared = &*self.shared;
+        {
+            let mut queue = shared.queue.lock();
+            if queue.closing {
+                return Err(RecordError::Closed);
+            }
+            let urgent = make(&mut queue);
+            queue.urgent.push(urgent);
+            if queue.led {
+                return Ok(());
+            }
+            if !shared.leads {
+                shared.call_thread(&mut queue);
+                return Ok(());
+            }
+            queue.led = true;
         }
-        let urgent = make(&mut queue);
-        queue.urgent.push(urgent);
-        if queue.parked {
-            queue.parked = false;
-            self.shared.ready.notify_one();
+        let leader = Leader(shared);
+        for _ in 0..GROUPS_MAX {
+            tokio::task::yield_now().await;
+            if !shared.try_commit() {
+                // The thread is at it.
+                break;
+            }
+            if shared.queue.lock().urgent.is_empty() {
+                break;
+            }
         }
+        drop(leader);
         Ok(())
     }
 
@@ -289,6 +351,133 @@ impl Drop for Writer {
     }
 }
 
+/// Whoever is about to commit. However it ends, what is queued by then is the thread's.
+struct Leader<'a>(&'a Shared);
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.led = false;
+        if !queue.urgent.is_empty() {
+            self.0.call_thread(&mut queue);
+        }
+    }
+}
+
+impl Shared {
+    fn call_thread(&self, queue: &mut Queue) {
+        if queue.thread != Thread::Busy {
+            queue.thread = Thread::Busy;
+            self.ready.notify_one();
+        }
+    }
+
+    /// Has the thread look now and then for what nobody waits for.
+    fn rouse_thread(&self, queue: &mut Queue) {
+        if queue.thread == Thread::Asleep {
+            queue.thread = Thread::Busy;
+            self.ready.notify_one();
+        }
+    }
+
+    /// Commits what is queued, unless somebody else has the database at the moment.
+    fn try_commit(&self) -> bool {
+        let Some(mut database) = self.database.try_lock() else {
+            return false;
+        };
+        if let Some(database) = &mut *database {
+            database.take_and_commit(self, false);
+        }
+        true
+    }
+}
+
+impl Database {
+    /// Commits what is queued. Tells whether there was anything.
+    fn take_and_commit(&mut self, shared: &Shared, closing: bool) -> bool {
+        {
+            let mut queue = shared.queue.lock();
+            std::mem::swap(&mut self.urgent, &mut queue.urgent);
+            self.late.append(&mut queue.late);
+        }
+        let idle = self.urgent.is_empty() && self.late.is_empty();
+        if !idle || closing {
+            self.commit(shared, closing);
+        }
+        !idle
+    }
+
+    /// Writes one group and tells those who wait. What nobody waits for stays for the next one.
+    fn commit(&mut self, shared: &Shared, closing: bool) {
+        let outcome = write(
+            &self.connection,
+            &mut self.open,
+            &mut self.urgent,
+            &self.late,
+            closing,
+        );
+        match &outcome {
+            Ok(()) => self.late.clear(),
+            Err(error) => self.failed(error, closing),
+        }
+        let outcome = outcome.map_err(|error| RecordError::Write(Arc::new(error)));
+        let mut abandoned = Vec::new();
+        for item in self.urgent.drain(..) {
+            match item {
+                Urgent::Insert { id, end, reply, .. } => {
+                    if outcome.is_err() {
+                        self.open.forget(id);
+                    }
+                    // The caller went away while the row was written: nobody else will end it.
+                    if reply.send(outcome.clone()).is_err() && outcome.is_ok() && end.is_none() {
+                        abandoned.push(Late::End(id, CallEnd::bare(Outcome::Abandoned)));
+                    }
+                }
+                Urgent::Flush { reply } => {
+                    if reply.send(outcome.clone()).is_err() {
+                        tracing::debug!("nobody waits for the flush any more");
+                    }
+                }
+                Urgent::Work(work) => work.settle(outcome.clone()),
+            }
+        }
+        self.commits += 1;
+        let folds = self.commits >= FOLD_AFTER;
+        if folds {
+            self.commits = 0;
+        }
+        if folds || !abandoned.is_empty() {
+            let mut queue = shared.queue.lock();
+            queue.late.append(&mut abandoned);
+            queue.fold |= folds;
+            shared.call_thread(&mut queue);
+        }
+    }
+
+    fn failed(&mut self, error: &rusqlite::Error, closing: bool) {
+        tracing::error!(error = %error, "the record could not be committed");
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = %error, "the record's transaction could not be rolled back");
+        }
+        if closing || self.late.len() > LATE_MAX {
+            tracing::error!(count = self.late.len(), "ends of calls and notes are lost");
+            self.late.clear();
+        }
+    }
+
+    /// Folds the log back into the database, as far as nobody reads it.
+    fn fold(&mut self) {
+        let folded = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = folded {
+            tracing::error!(error = %error, "the log could not be folded back into the database");
+        }
+    }
+}
+
 /// Closes the door when the thread ends, however it ends: whoever waits is told.
 struct Door<'a>(&'a Shared);
 
@@ -302,111 +491,50 @@ impl Drop for Door<'_> {
     }
 }
 
-fn run(shared: &Shared, connection: &Connection) {
+fn run(shared: &Shared) {
     let door = Door(shared);
-    let mut open = Open::default();
-    let mut urgent = Vec::new();
-    let mut late = Vec::new();
-    let mut gathers = false;
     loop {
-        if gathers {
-            std::thread::sleep(GATHER);
+        let closing = wait(shared);
+        let mut held = shared.database.lock();
+        let Some(database) = &mut *held else { break };
+        let wrote = database.take_and_commit(shared, closing);
+        if std::mem::take(&mut shared.queue.lock().fold) {
+            database.fold();
         }
-        let closing = take(shared, open.any(), &mut urgent, &mut late);
-        gathers = urgent.len() >= GATHER_FROM && !closing;
-        let idle = urgent.is_empty() && late.is_empty();
-        if !idle || closing {
-            commit(
-                shared,
-                connection,
-                &mut open,
-                &mut urgent,
-                &mut late,
-                closing,
-            );
-        }
-        if closing && idle {
+        if closing && !wrote {
+            // The file is closed here.
+            *held = None;
             break;
         }
     }
     drop(door);
 }
 
-/// Waits for something to do and takes all of it. Tells whether the store is closing.
-///
-/// `open` tells that calls are open, so that ends may come; `late` holds what an earlier commit
-/// failed to write.
-fn take(shared: &Shared, open: bool, urgent: &mut Vec<Urgent>, late: &mut Vec<Late>) -> bool {
+/// Waits for something to do. Tells whether the store is closing.
+fn wait(shared: &Shared) -> bool {
+    // What cannot be looked at is in use.
+    let (open, kept) = match shared.database.try_lock().as_deref() {
+        Some(Some(database)) => (database.open.any(), !database.late.is_empty()),
+        _ => (true, false),
+    };
     let mut queue = shared.queue.lock();
-    let mut pause = if late.is_empty() { LOOK_MIN } else { LOOK_MAX };
-    while queue.urgent.is_empty() && !queue.closing {
-        queue.parked = true;
-        if open || !late.is_empty() || !queue.late.is_empty() {
+    let mut pause = if kept { LOOK_MAX } else { LOOK_MIN };
+    while (queue.urgent.is_empty() || queue.led) && !queue.closing && !queue.fold {
+        queue.thread = Thread::Dozing;
+        if open || kept || !queue.late.is_empty() {
             if shared.ready.wait_for(&mut queue, pause).timed_out() {
-                if !late.is_empty() || !queue.late.is_empty() {
+                if kept || !queue.late.is_empty() {
                     break;
                 }
                 pause = pause.saturating_mul(2).min(LOOK_MAX);
             }
         } else {
+            queue.thread = Thread::Asleep;
             shared.ready.wait(&mut queue);
         }
     }
-    queue.parked = false;
-    std::mem::swap(urgent, &mut queue.urgent);
-    late.append(&mut queue.late);
+    queue.thread = Thread::Busy;
     queue.closing
-}
-
-/// Writes one group and tells those who wait. What nobody waits for stays for the next one.
-fn commit(
-    shared: &Shared,
-    connection: &Connection,
-    open: &mut Open,
-    urgent: &mut Vec<Urgent>,
-    late: &mut Vec<Late>,
-    closing: bool,
-) {
-    let outcome = write(connection, open, urgent, late, closing);
-    match &outcome {
-        Ok(()) => late.clear(),
-        Err(error) => {
-            tracing::error!(error = %error, "the record could not be committed");
-            if !connection.is_autocommit()
-                && let Err(error) = connection.execute_batch("ROLLBACK")
-            {
-                tracing::error!(error = %error, "the record's transaction could not be rolled back");
-            }
-            if closing || late.len() > LATE_MAX {
-                tracing::error!(count = late.len(), "ends of calls and notes are lost");
-                late.clear();
-            }
-        }
-    }
-    let outcome = outcome.map_err(|error| RecordError::Write(Arc::new(error)));
-    let mut abandoned = Vec::new();
-    for item in urgent.drain(..) {
-        match item {
-            Urgent::Insert { id, end, reply, .. } => {
-                if outcome.is_err() {
-                    open.forget(id);
-                }
-                // The caller went away while the row was written: nobody else will end it.
-                if reply.send(outcome.clone()).is_err() && outcome.is_ok() && end.is_none() {
-                    abandoned.push(Late::End(id, CallEnd::bare(Outcome::Abandoned)));
-                }
-            }
-            Urgent::Flush { reply } => {
-                if reply.send(outcome.clone()).is_err() {
-                    tracing::debug!("nobody waits for the flush any more");
-                }
-            }
-            Urgent::Work(work) => work.settle(outcome.clone()),
-        }
-    }
-    if !abandoned.is_empty() {
-        shared.queue.lock().late.append(&mut abandoned);
-    }
 }
 
 fn write(

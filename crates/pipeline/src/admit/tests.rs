@@ -10,10 +10,7 @@ fn request(name: &str, target: Option<&str>, params: &str) -> Request {
     Request {
         id: RequestId::new(Timestamp(1), 2),
         at: Timestamp(1),
-        principal: Principal {
-            name: Arc::from("ada"),
-            kind: PrincipalKind::Local,
-        },
+        principal: Principal::new("ada", PrincipalKind::Local),
         client: None,
         server: "files".parse().unwrap(),
         method: name.into(),

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use portcullis_mcp::Era;
 
 use super::*;
@@ -10,10 +8,7 @@ fn check(name: &str, result: &str, expected: Result<ResultKind, &str>) {
     let request = Request {
         id: RequestId::new(Timestamp(1), 2),
         at: Timestamp(1),
-        principal: Principal {
-            name: Arc::from("ada"),
-            kind: PrincipalKind::Local,
-        },
+        principal: Principal::new("ada", PrincipalKind::Local),
         client: None,
         server: "files".parse().unwrap(),
         method: name.into(),

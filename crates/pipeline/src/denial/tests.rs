@@ -19,6 +19,7 @@ fn every() -> Vec<Denial> {
         Denial::UnknownTool,
         Denial::UnusableTool(Unusable::Dialect),
         Denial::MalformedParams { member: "uri" },
+        Denial::InsufficientScope { needed: None },
         Denial::InvalidArguments(faults()),
         Denial::UndecidedArguments,
         Denial::TooLarge {

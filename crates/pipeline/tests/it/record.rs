@@ -25,10 +25,7 @@ fn tool() -> Arc<ToolDefinition> {
 }
 
 fn ada() -> Principal {
-    Principal {
-        name: Arc::from("ada"),
-        kind: PrincipalKind::Token,
-    }
+    Principal::new("ada", PrincipalKind::Token)
 }
 
 fn request(method: &str, params: &str) -> Request {

@@ -69,6 +69,9 @@ impl Source<'_> {
         if let Some(directory) = &self.args.state_dir {
             config.state.directory = Some(directory.clone());
         }
+        if let Some(who) = self.args.without_credential {
+            config.listen.without_credential = who.into();
+        }
         Ok((config, loaded.warnings))
     }
 }

@@ -35,7 +35,8 @@ pub(crate) struct Ended {
 impl Gateway {
     /// Starts the gateway in `place` and waits until it is ready.
     pub(crate) fn start(place: &Place, args: &[&str]) -> Self {
-        let args: Vec<&str> = ["run"].iter().chain(args).copied().collect();
+        let run = ["run", "--without-credential", "same-user"];
+        let args: Vec<&str> = run.iter().chain(args).copied().collect();
         let mut command = place.command(&args);
         let mut child = command
             .stdout(Stdio::piped())

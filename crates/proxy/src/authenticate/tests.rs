@@ -9,16 +9,20 @@ fn authenticator() -> Authenticator {
             token: TOKEN.to_owned(),
         },
     )]);
-    Authenticator::build(&clients).unwrap()
+    Authenticator::build(&clients, WithoutCredential::Nobody).unwrap()
 }
 
-#[track_caller]
-fn check(fields: &[&str], expected: Result<&str, Unauthenticated>) {
+fn elsewhere() -> Peer {
+    let address = "192.0.2.1:4711".parse().unwrap();
+    Peer::new(address, "192.0.2.2:443".parse().unwrap(), None)
+}
+
+async fn check(fields: &[&str], expected: Result<&str, Unauthenticated>) {
     let mut headers = HeaderMap::new();
     for field in fields {
         headers.append(AUTHORIZATION, field.parse().unwrap());
     }
-    let principal = authenticator().authenticate(&headers);
+    let principal = authenticator().authenticate(&elsewhere(), &headers).await;
     assert_eq!(
         principal.as_ref().map(|p| &*p.name),
         expected.as_ref().copied(),
@@ -26,22 +30,24 @@ fn check(fields: &[&str], expected: Result<&str, Unauthenticated>) {
     );
 }
 
-#[test]
-fn only_the_exact_token_enters() {
-    check(&[&format!("Bearer {TOKEN}")], Ok("alice"));
-    check(&[&format!("bearer {TOKEN}")], Ok("alice"));
-    check(&[], Err(Unauthenticated::Missing));
-    check(&["Bearer"], Err(Unauthenticated::Invalid));
-    check(&["Bearer x"], Err(Unauthenticated::Invalid));
-    check(&[&format!("Basic {TOKEN}")], Err(Unauthenticated::Invalid));
+#[tokio::test]
+async fn only_the_exact_token_enters() {
+    check(&[&format!("Bearer {TOKEN}")], Ok("alice")).await;
+    check(&[&format!("bearer {TOKEN}")], Ok("alice")).await;
+    check(&[], Err(Unauthenticated::Missing)).await;
+    check(&["Bearer"], Err(Unauthenticated::Invalid)).await;
+    check(&["Bearer x"], Err(Unauthenticated::Invalid)).await;
+    check(&[&format!("Basic {TOKEN}")], Err(Unauthenticated::Invalid)).await;
     check(
         &[&format!("Bearer {TOKEN}0")],
         Err(Unauthenticated::Invalid),
-    );
+    )
+    .await;
     check(
         &[&format!("Bearer {TOKEN}"), "Bearer x"],
         Err(Unauthenticated::Invalid),
-    );
+    )
+    .await;
 }
 
 #[test]
@@ -53,7 +59,7 @@ fn short_and_shared_tokens_are_refused() {
         },
     )]);
     assert_eq!(
-        Authenticator::build(&short).unwrap_err(),
+        Authenticator::build(&short, WithoutCredential::Nobody).unwrap_err(),
         InvalidClient::ShortToken("a".into())
     );
     let client = || Client {
@@ -61,7 +67,7 @@ fn short_and_shared_tokens_are_refused() {
     };
     let same = BTreeMap::from([("a".to_owned(), client()), ("b".to_owned(), client())]);
     assert!(matches!(
-        Authenticator::build(&same),
+        Authenticator::build(&same, WithoutCredential::Nobody),
         Err(InvalidClient::SameToken(..))
     ));
 }

@@ -78,7 +78,13 @@ impl Parked {
         let parked = Self { running, digest };
         let held = &caller.runtime.shared.parked;
         let state = held
-            .put(&caller.principal.name, parked, Instant::now(), life, most)
+            .put(
+                caller.principal.identity(),
+                parked,
+                Instant::now(),
+                life,
+                most,
+            )
             .map_err(|_not_held| Refusal::Overloaded("too many calls wait for input"))?;
         let mut result = Object::new();
         result.set("resultType", b"\"input_required\"".as_slice());
@@ -99,7 +105,7 @@ pub(crate) fn take(
         .runtime
         .shared
         .parked
-        .take(&caller.principal.name, state, Instant::now())
+        .take(caller.principal.identity(), state, Instant::now())
         .filter(|parked| parked.digest == digest && parked.running.link.server.name == *server)
         .map(|parked| parked.running)
         .ok_or_else(|| Refusal::invalid_params("unknown `requestState`; start the request again"))

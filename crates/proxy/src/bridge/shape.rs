@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use portcullis_mcp::{Era, Object, RpcError, code, is_object, meta, method, quote};
+use portcullis_mcp::{Era, Object, RpcError, code, is_object, member, meta, method, quote};
 
 use crate::caller::Caller;
 use crate::federation::edit_array;
@@ -66,6 +66,10 @@ pub(crate) fn shape_result(
 
 /// Adds what 2026-07-28 requires in each result and is not there yet.
 fn to_modern(method_name: &str, result: &[u8], server_info: Option<&[u8]>) -> Option<Vec<u8>> {
+    let needs_more = server_info.is_some() || method::is_cacheable(method_name);
+    if !needs_more && member(result, "resultType").is_some() {
+        return None;
+    }
     let mut object = Object::parse(result)?;
     let mut changed = false;
     if !object.contains("resultType") {

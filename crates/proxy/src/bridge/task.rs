@@ -28,7 +28,7 @@ struct Known {
 impl TaskOwners {
     /// Takes note of the task that a result has begun, if it has.
     pub(crate) fn note(&self, caller: &Caller, server: &ServerName, result: &[u8]) {
-        if !caller.runtime.authenticator.is_required()
+        if !caller.runtime.authenticator.knows_anybody()
             || memchr::memmem::find(result, b"taskId").is_none()
         {
             return;
@@ -54,18 +54,18 @@ impl TaskOwners {
         known.order.push_back(task.clone());
         known
             .owners
-            .insert(task, Arc::clone(&caller.principal.name));
+            .insert(task, Arc::clone(caller.principal.identity()));
     }
 
     /// Whether a caller may use a task. Where clients do not authenticate, there is only one principal.
     pub(crate) fn may_use(&self, caller: &Caller, server: &ServerName, id: &str) -> bool {
-        if !caller.runtime.authenticator.is_required() {
+        if !caller.runtime.authenticator.knows_anybody() {
             return true;
         }
         let known = self.known.lock();
         known
             .owners
             .get(&(server.clone(), id.into()))
-            .is_some_and(|o| *o == caller.principal.name)
+            .is_some_and(|o| o == caller.principal.identity())
     }
 }

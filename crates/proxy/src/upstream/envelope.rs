@@ -1,7 +1,7 @@
 //! The parts of a request's `params._meta` that belong to a transport and an era, not to the request.
 
 use bytes::Bytes;
-use portcullis_mcp::{Era, Object, Version, meta, quote};
+use portcullis_mcp::{Era, Object, Version, member, meta, quote};
 
 use super::profile::Profile;
 
@@ -33,12 +33,11 @@ impl Envelope<'_> {
             None => Object::new(),
             Some(params) => Object::parse(params).unwrap_or_default(),
         };
-        let old = whole.get(META).map(<[u8]>::to_vec);
+        let old = params.and_then(|params| member(params, META));
         if old.is_none() && !adds {
             return params.cloned();
         }
-        let old = old.unwrap_or_default();
-        let mut meta = Object::parse(&old).unwrap_or_default();
+        let mut meta = old.and_then(Object::parse).unwrap_or_default();
         let before = meta.len();
         self.edit(&mut meta);
         if !adds && meta.len() == before {
@@ -85,9 +84,7 @@ pub(super) fn take_progress(params: &[u8]) -> Option<(i64, Bytes)> {
 
 /// The id of the `subscriptions/listen` request that a modern notification belongs to.
 pub(super) fn subscription(params: &[u8]) -> Option<i64> {
-    let params = Object::parse(params)?;
-    let meta = Object::parse(params.get(META)?)?;
-    portcullis_mcp::integer(meta.get(meta::SUBSCRIPTION_ID)?)
+    portcullis_mcp::integer(member(member(params, META)?, meta::SUBSCRIPTION_ID)?)
 }
 
 #[cfg(test)]

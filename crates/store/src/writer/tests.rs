@@ -7,7 +7,7 @@ fn writer() -> Writer {
     connection
         .execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT")
         .unwrap();
-    Writer::start(connection, 0, 1024).unwrap()
+    Writer::start(connection, 0, 1024, true).unwrap()
 }
 
 fn add(connection: &Connection, n: i64) -> rusqlite::Result<()> {

@@ -1,0 +1,262 @@
+//! Which scope opens what: the check between what a token was granted and what is asked for.
+//!
+//! A scope is a name for a set of tools, prompts and resources (RFC 6749 §3.3; MCP authorization, "Scope Challenge
+//! Handling"). It is necessary, never sufficient: the other checks follow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use portcullis_mcp::{Object, ServerName, member, method, string};
+
+use crate::principal::Granted;
+use crate::{Denial, Request};
+
+/// What one scope opens.
+#[derive(Clone, Debug, Default)]
+pub struct ScopeRule {
+    /// Servers of which it opens everything.
+    pub servers: Vec<ServerName>,
+    /// Tools, each `SERVER/NAME`, with `*` for any characters.
+    pub tools: Vec<String>,
+    /// Prompts, likewise.
+    pub prompts: Vec<String>,
+    /// Resources, each `SERVER/URI`, likewise.
+    pub resources: Vec<String>,
+    /// Scopes without which it opens nothing.
+    pub needs: Vec<String>,
+}
+
+/// A scope that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidScope {
+    /// A pattern that is none.
+    #[error(
+        "scope `{scope}`: `{pattern}` is not a pattern; write `SERVER/NAME`, with `*` for any characters"
+    )]
+    Pattern {
+        /// The scope.
+        scope: String,
+        /// The pattern.
+        pattern: String,
+    },
+    /// It needs a scope that there is not.
+    #[error("scope `{scope}` needs `{needs}`, which is not a scope; define it or remove it")]
+    Needs {
+        /// The scope.
+        scope: String,
+        /// What it names.
+        needs: String,
+    },
+    /// A name that promises everything.
+    #[error("scope `{0}` has a name that says nothing; name it after what it opens")]
+    Wildcard(String),
+}
+
+/// Names of scopes that open who knows what (MCP security best practices, "Scope Minimization").
+const WILDCARDS: [&str; 5] = ["*", "all", "full-access", "omni", "everything"];
+
+/// All scopes, and what they open.
+#[derive(Debug, Default)]
+pub struct ScopeMap {
+    scopes: BTreeMap<Box<str>, Opens>,
+}
+
+#[derive(Debug)]
+struct Opens {
+    servers: BTreeSet<ServerName>,
+    tools: GlobSet,
+    prompts: GlobSet,
+    resources: GlobSet,
+    /// The scope itself and all that it needs, directly or not.
+    whole: BTreeSet<Box<str>>,
+    /// How much it opens, for the choice of the narrowest.
+    width: usize,
+}
+
+impl ScopeMap {
+    /// Compiles the scopes of a configuration.
+    pub fn build(rules: &BTreeMap<String, ScopeRule>) -> Result<Self, InvalidScope> {
+        let mut scopes = BTreeMap::new();
+        for (name, rule) in rules {
+            if WILDCARDS.contains(&name.to_ascii_lowercase().as_str()) {
+                return Err(InvalidScope::Wildcard(name.clone()));
+            }
+            let opens = Opens {
+                servers: rule.servers.iter().cloned().collect(),
+                tools: patterns(name, &rule.tools)?,
+                prompts: patterns(name, &rule.prompts)?,
+                resources: patterns(name, &rule.resources)?,
+                whole: whole(name, rules)?,
+                width: width(rule),
+            };
+            scopes.insert(name.as_str().into(), opens);
+        }
+        Ok(Self { scopes })
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.scopes.keys().map(|name| &**name)
+    }
+
+    /// Checks that what was granted opens what is asked for; else names all scopes that the request needs.
+    pub fn check(
+        &self,
+        granted: &Granted,
+        server: &ServerName,
+        method_name: &str,
+        target: Option<&str>,
+        params: Option<&[u8]>,
+    ) -> Result<(), Denial> {
+        let Granted::Scopes(granted) = granted else {
+            return Ok(());
+        };
+        let Some(kind) = kind_of(method_name, params) else {
+            return Ok(());
+        };
+        let path = format!("{server}/{}", target.unwrap_or_default());
+        let is_granted = |scope: &str| granted.iter().any(|held| **held == *scope);
+        let mut best: Option<(usize, usize, &Opens)> = None;
+        for opens in self.scopes.values() {
+            if !opens.opens(kind, server, &path) {
+                continue;
+            }
+            let missing = opens.whole.iter().filter(|s| !is_granted(s)).count();
+            if missing == 0 {
+                return Ok(());
+            }
+            if best.is_none_or(|(least, width, _)| (missing, opens.width) < (least, width)) {
+                best = Some((missing, opens.width, opens));
+            }
+        }
+        let needed = best.map(|(_, _, opens)| opens.whole.iter().map(AsRef::as_ref).collect());
+        Err(Denial::InsufficientScope {
+            needed: needed.map(|names: Vec<&str>| names.join(" ").into()),
+        })
+    }
+}
+
+/// What a method is about.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Tool,
+    Prompt,
+    Resource,
+    /// A task, of whichever tool of the server.
+    Task,
+}
+
+/// What scopes have a say in; lists and the like are open to whoever is known.
+fn kind_of(method_name: &str, params: Option<&[u8]>) -> Option<Kind> {
+    match method_name {
+        method::TOOLS_CALL => Some(Kind::Tool),
+        method::PROMPTS_GET => Some(Kind::Prompt),
+        method::RESOURCES_READ
+        | method::RESOURCES_SUBSCRIBE
+        | method::RESOURCES_UNSUBSCRIBE
+        | method::RESOURCES_DIRECTORY_READ => Some(Kind::Resource),
+        method::COMPLETION_COMPLETE => {
+            let reference = params
+                .and_then(|params| member(params, "ref"))
+                .and_then(Object::parse);
+            let of_prompt = reference
+                .is_some_and(|it| it.get("type").and_then(string).as_deref() == Some("ref/prompt"));
+            Some(if of_prompt {
+                Kind::Prompt
+            } else {
+                Kind::Resource
+            })
+        }
+        name if name.starts_with("tasks/") => Some(Kind::Task),
+        _ => None,
+    }
+}
+
+impl Opens {
+    fn opens(&self, kind: Kind, server: &ServerName, path: &str) -> bool {
+        self.servers.contains(server)
+            || match kind {
+                Kind::Tool => self.tools.is_match(path),
+                Kind::Prompt => self.prompts.is_match(path),
+                Kind::Resource => self.resources.is_match(path),
+                // A task's own call was opened; whose it is, is checked besides.
+                Kind::Task => !self.tools.is_empty(),
+            }
+    }
+}
+
+fn patterns(scope: &str, texts: &[String]) -> Result<GlobSet, InvalidScope> {
+    let invalid = |pattern: &str| InvalidScope::Pattern {
+        scope: scope.to_owned(),
+        pattern: pattern.to_owned(),
+    };
+    let mut set = GlobSetBuilder::new();
+    for text in texts {
+        let (server, name) = text.split_once('/').ok_or_else(|| invalid(text))?;
+        if server.is_empty() || name.is_empty() {
+            return Err(invalid(text));
+        }
+        let mut escaped = String::with_capacity(text.len());
+        for part in text.split_inclusive('*') {
+            let (plain, star) = match part.strip_suffix('*') {
+                Some(plain) => (plain, "*"),
+                None => (part, ""),
+            };
+            escaped.push_str(&globset::escape(plain));
+            escaped.push_str(star);
+        }
+        set.add(Glob::new(&escaped).map_err(|_invalid| invalid(text))?);
+    }
+    set.build().map_err(|_too_large| invalid("*"))
+}
+
+/// A scope with all that it needs.
+fn whole(
+    name: &str,
+    rules: &BTreeMap<String, ScopeRule>,
+) -> Result<BTreeSet<Box<str>>, InvalidScope> {
+    let mut whole = BTreeSet::new();
+    let mut open = vec![name];
+    while let Some(name) = open.pop() {
+        let Some(rule) = rules.get(name) else {
+            continue;
+        };
+        if !whole.insert(Box::from(name)) {
+            continue;
+        }
+        for needs in &rule.needs {
+            if !rules.contains_key(needs) {
+                return Err(InvalidScope::Needs {
+                    scope: name.to_owned(),
+                    needs: needs.clone(),
+                });
+            }
+            open.push(needs);
+        }
+    }
+    Ok(whole)
+}
+
+fn width(rule: &ScopeRule) -> usize {
+    let stars = |texts: &[String]| -> usize {
+        texts
+            .iter()
+            .map(|text| 1 + 16 * text.matches('*').count())
+            .sum()
+    };
+    rule.servers.len() * 1000 + stars(&rule.tools) + stars(&rule.prompts) + stars(&rule.resources)
+}
+
+/// Checks a request against what its principal has been granted.
+pub(crate) fn check(request: &Request, scopes: &ScopeMap) -> Result<(), Denial> {
+    scopes.check(
+        &request.principal.granted,
+        &request.server,
+        &request.method,
+        request.target.as_deref(),
+        request.params.as_deref(),
+    )
+}
+
+#[cfg(test)]
+mod tests;
