@@ -54,7 +54,7 @@ impl LocalIssuer {
 #[derive(Debug)]
 pub(crate) struct Issuer {
     /// Its identifier, to the byte.
-    pub(crate) issuer: Arc<str>,
+    pub(crate) id: Arc<str>,
     pub(crate) keys: Keys,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) types: Vec<&'static str>,
@@ -96,13 +96,13 @@ impl Issuers {
         };
         if let Some(local) = local {
             let issuer = Issuer::local(local);
-            issuers.by_name.insert(Arc::clone(&issuer.issuer), issuer);
+            issuers.by_name.insert(Arc::clone(&issuer.id), issuer);
         }
         for (name, config) in config {
             let issuer = Issuer::build(name, config, egress)?;
             let other = issuers
                 .by_name
-                .insert(Arc::clone(&issuer.issuer), Arc::clone(&issuer));
+                .insert(Arc::clone(&issuer.id), Arc::clone(&issuer));
             if other.is_some() {
                 return Err(BuildError::SameIssuer(config.issuer.clone()));
             }
@@ -127,7 +127,7 @@ impl Issuers {
 impl Issuer {
     fn local(local: Arc<LocalIssuer>) -> Arc<Self> {
         Arc::new(Self {
-            issuer: Arc::clone(&local.issuer),
+            id: Arc::clone(&local.issuer),
             keys: Keys::Local(local),
             algorithms: vec![Algorithm::ES256, Algorithm::EdDSA],
             types: vec![config::TokenType::AccessToken.as_str()],
@@ -169,7 +169,7 @@ impl Issuer {
             return Err(BuildError::NothingAccepted(name.to_owned()));
         }
         Ok(Arc::new(Self {
-            issuer: config.issuer.as_str().into(),
+            id: config.issuer.as_str().into(),
             keys,
             algorithms: config.algorithms.iter().map(|one| (*one).into()).collect(),
             types: config.types.iter().map(|one| one.as_str()).collect(),

@@ -219,8 +219,7 @@ impl TokenVerifier {
         });
         let mut response = Response::new(());
         *response.status_mut() = http::StatusCode::FORBIDDEN;
-        let used =
-            credential::read(presented, self.dpop).map_or(Scheme::Bearer, |shown| shown.scheme());
+        let used = credential::read(presented, self.dpop).map_or(Scheme::Bearer, Shown::scheme);
         self.challenge(
             &mut response,
             Problem::InsufficientScope,
@@ -455,7 +454,7 @@ impl TokenVerifier {
             Some(Shown::Token { token, .. }) => jwt::peek_claims::<Claimed>(token)
                 .ok()
                 .and_then(|claimed| self.issuers.get(&claimed.iss))
-                .map(|issuer| (*issuer.issuer).into()),
+                .map(|issuer| (*issuer.id).into()),
             Some(Shown::Certificate(_)) | None => None,
         };
         self.store.auth_events().note(AuthEvent {

@@ -96,7 +96,7 @@ impl Issuer {
         Ok(Verified {
             identity: Arc::new(Identity {
                 subject: subject.into(),
-                issuer: Arc::clone(&self.issuer),
+                issuer: Arc::clone(&self.id),
                 client: client.map(Into::into),
                 groups: self.groups(claims),
                 scopes: self.scopes(claims),
@@ -114,7 +114,7 @@ impl Issuer {
     /// Byte for byte. An introspection endpoint may leave its own name out (RFC 7662 §2.2).
     fn check_issuer(&self, claims: &Value) -> Result<(), Reason> {
         match claims.get("iss") {
-            Some(Value::String(issuer)) if **issuer == *self.issuer => Ok(()),
+            Some(Value::String(issuer)) if **issuer == *self.id => Ok(()),
             None if matches!(self.keys, super::Keys::Asked) => Ok(()),
             _ => Err(Reason::Issuer),
         }
@@ -133,12 +133,12 @@ impl Issuer {
         let is_ours = |audience: &&str| {
             *audience == resource.uri() || self.audiences.iter().any(|also| also == audience)
         };
-        if !audiences.iter().any(|audience| is_ours(audience)) {
+        if !audiences.iter().any(is_ours) {
             return Err(Reason::Audience);
         }
         // A token for two endpoints could be taken from the one to the other.
         let others = |audience: &&str| resource.is_beside(audience) && !is_ours(audience);
-        if !self.several_resources && audiences.iter().any(|audience| others(audience)) {
+        if !self.several_resources && audiences.iter().any(others) {
             return Err(Reason::SeveralAudiences);
         }
         if self.is_local() && audiences.len() != 1 {
@@ -191,7 +191,7 @@ impl Issuer {
                 names.push(if self.is_local() {
                     format!("{kind}:{name}")
                 } else {
-                    foreign_revocation(&self.issuer, kind, name)
+                    foreign_revocation(&self.id, kind, name)
                 });
             }
         };
@@ -227,7 +227,7 @@ impl Issuer {
             };
             for scope in ours {
                 if let Err(error) = scopes.insert(scope) {
-                    tracing::debug!(%error, issuer = %self.issuer, "a scope is not taken over");
+                    tracing::debug!(%error, issuer = %self.id, "a scope is not taken over");
                 }
             }
         }

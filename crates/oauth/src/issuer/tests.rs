@@ -35,6 +35,10 @@ fn issuer(change: impl FnOnce(&mut config::Issuer)) -> std::sync::Arc<Issuer> {
 }
 
 #[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "rows of tables are made for it"
+)]
 fn check(issuer: &Issuer, changes: Value, expected: Result<(), Reason>) {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {

@@ -151,9 +151,12 @@ pub(crate) struct Peer {
     shared: Arc<Shared>,
 }
 
+/// Status, `Cache-Control`, and body.
+type Answer = (u16, Option<&'static str>, String);
+
 #[derive(Default)]
 struct Shared {
-    answers: Mutex<HashMap<String, (u16, Option<&'static str>, String)>>,
+    answers: Mutex<HashMap<String, Answer>>,
     asked: AtomicUsize,
     requests: Mutex<Vec<(String, HeaderMap, String)>>,
 }
