@@ -4,7 +4,17 @@
 //! `egress`, and what it serves is handed to it by `proxy`, as a whole request for a whole response. Time is an argument
 //! everywhere, in Unix milliseconds.
 
+pub mod api_key;
+pub mod challenge;
+pub mod dpop;
+pub mod identity;
+mod introspection;
+pub mod issuer;
+mod jwks;
 pub mod jwt;
+pub mod metadata;
+pub mod resource;
 pub mod scope;
 pub mod secret;
 pub mod vault;
+pub mod verifier;

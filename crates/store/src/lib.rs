@@ -4,6 +4,7 @@
 //! connections. Nothing here reads a clock or decides anything: times, names and outcomes come from
 //! the caller. What may be recorded, and when, belongs to `pipeline`.
 
+pub mod api_keys;
 pub mod auth_events;
 pub mod calls;
 mod epoch;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use api_keys::{ApiKeyRow, ApiKeys};
 pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
 pub use migrate::MigrateError;
@@ -183,6 +185,15 @@ impl Store {
         AuthEvents {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
+        }
+    }
+
+    /// The keys that programs show instead of a token.
+    pub fn api_keys(&self) -> ApiKeys<'_> {
+        ApiKeys {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
         }
     }
 
