@@ -6,10 +6,13 @@
 
 pub mod auth_events;
 pub mod calls;
+pub mod client_registrations;
 mod epoch;
 mod migrate;
 mod reader;
 pub mod revocations;
+pub mod secrets;
+pub mod server_tokens;
 mod writer;
 
 use std::fmt;
@@ -23,8 +26,11 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
+pub use client_registrations::{ClientRegistrationRow, ClientRegistrations};
 pub use migrate::MigrateError;
 pub use revocations::{Revocation, Revocations};
+pub use secrets::{SecretRow, Secrets};
+pub use server_tokens::{ServerConnectRow, ServerTokenKey, ServerTokenRow, ServerTokens};
 pub use writer::RecordError;
 
 use epoch::Epoch;
@@ -187,6 +193,32 @@ impl Store {
     /// What has been revoked.
     pub fn revocations(&self) -> Revocations<'_> {
         Revocations {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Sealed secrets.
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Registrations of the gateway as a client of authorization servers.
+    pub fn client_registrations(&self) -> ClientRegistrations<'_> {
+        ClientRegistrations {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// Tokens that the gateway holds for servers.
+    pub fn server_tokens(&self) -> ServerTokens<'_> {
+        ServerTokens {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
             epoch: &self.inner.epoch,

@@ -16,6 +16,10 @@ const STEPS: &[(&str, &str)] = &[
         "revocations",
         include_str!("migrations/0003_revocations.sql"),
     ),
+    (
+        "credentials",
+        include_str!("migrations/0007_credentials.sql"),
+    ),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.
