@@ -37,7 +37,6 @@ use crate::client::settings::{Config, SecretHeader, ServerAuth};
 use crate::client::token_endpoint::Scheme;
 use crate::client::tokens::{Token, Tokens};
 use crate::jwt::SigningKey;
-use crate::login::Login;
 use crate::scope::Scopes;
 use crate::secrets::Secrets;
 use crate::vault::Vault;
@@ -85,8 +84,6 @@ pub struct Parts {
     pub public_url: Url,
     /// Signs assertions about principals (RFC 8693 with [`settings::SubjectToken::OwnAssertion`]).
     pub assertion_key: Option<SigningKey>,
-    /// Who is logged in, for the pages; without it, nobody is.
-    pub login: Option<Arc<Login>>,
 }
 
 /// Why credentials could not be set up.
@@ -105,7 +102,9 @@ pub enum BuildError {
     #[error("server `{0}`: an `audience` of its own needs `authorization_server`")]
     Audience(Box<str>),
     /// There is no key to sign assertions with.
-    #[error("server `{0}`: no key signs assertions about principals; turn the authorization server on")]
+    #[error(
+        "server `{0}`: no key signs assertions about principals; turn the authorization server on"
+    )]
     AssertionKey(Box<str>),
 }
 
@@ -214,7 +213,6 @@ pub(crate) struct Inner {
     egress: Egress,
     public_url: Url,
     assertion_key: Option<SigningKey>,
-    login: Option<Arc<Login>>,
     secrets: Secrets,
     registrar: Registrar,
     tokens: Tokens,
@@ -303,7 +301,9 @@ impl Credentials {
             egress: parts.egress.clone(),
             secrets: secrets.clone(),
             client_name,
-            redirect_uri: at(&parts.public_url, connect::CALLBACK_PATH).as_str().into(),
+            redirect_uri: at(&parts.public_url, connect::CALLBACK_PATH)
+                .as_str()
+                .into(),
             public_url: parts.public_url.clone(),
             document,
         };
@@ -316,7 +316,6 @@ impl Credentials {
                 egress: parts.egress,
                 public_url: parts.public_url,
                 assertion_key: parts.assertion_key,
-                login: parts.login,
                 secrets,
                 registrar,
                 nonces: Nonces::new(),
@@ -353,7 +352,10 @@ impl Credentials {
         if let Some(Some(token)) = inner.tokens.cached(&owner, &server.name)
             && token.is_fresh(now_ms)
         {
-            return inner.present(&token, target, now_ms).map(Some).map_err(Need::from);
+            return inner
+                .present(&token, target, now_ms)
+                .map(Some)
+                .map_err(Need::from);
         }
         let asked = inner.remembered(&owner, &server.name, now_ms);
         let work = Arc::clone(inner).renewed(

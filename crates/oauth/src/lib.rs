@@ -4,9 +4,11 @@
 //! `egress`, and what it serves is handed to it by `proxy`, as a whole request for a whole response. Time is an argument
 //! everywhere, in Unix milliseconds.
 
+pub mod client;
 pub mod jwt;
 pub mod login;
 pub mod page;
 pub mod scope;
 pub mod secret;
+pub mod secrets;
 pub mod vault;

@@ -62,7 +62,9 @@ impl Secrets<'_> {
     pub async fn remove(self, name: String) -> Result<bool, RecordError> {
         let removed = self
             .writer
-            .run(move |connection| connection.execute("DELETE FROM secrets WHERE name = ?1", [name]))
+            .run(move |connection| {
+                connection.execute("DELETE FROM secrets WHERE name = ?1", [name])
+            })
             .await?;
         self.epoch.announce()?;
         Ok(removed > 0)

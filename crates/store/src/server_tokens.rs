@@ -225,7 +225,9 @@ impl ServerTokens<'_> {
                         "SELECT sealed FROM identity_tokens \
                          WHERE principal = ?1 AND issuer = ?2 AND expires_ms > ?3",
                     )?
-                    .query_row(params![principal, issuer, integer(now_ms)], |row| row.get(0))
+                    .query_row(params![principal, issuer, integer(now_ms)], |row| {
+                        row.get(0)
+                    })
                     .optional()
             })
             .await

@@ -107,6 +107,9 @@ fn challenges(text: &str) -> Vec<(String, Parameters)> {
         // `token68` padding and a parameter look alike until here; a value settles it.
         reader.skip(|it| it == '=');
         reader.skip(|it| it == ' ' || it == '\t');
+        if reader.next_is(',') || reader.at_end() {
+            continue;
+        }
         let Some(value) = reader.value() else {
             return found;
         };
@@ -122,7 +125,7 @@ struct Reader<'a> {
     chars: Peekable<CharIndices<'a>>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn skip(&mut self, is: impl Fn(char) -> bool) {
         while self.chars.next_if(|(_, it)| is(*it)).is_some() {}
     }
@@ -131,10 +134,13 @@ impl Reader<'_> {
         self.chars.peek().is_some_and(|(_, it)| *it == wanted)
     }
 
-    fn token(&mut self) -> Option<&str> {
+    fn at_end(&mut self) -> bool {
+        self.chars.peek().is_none()
+    }
+
+    fn token(&mut self) -> Option<&'a str> {
         let start = self.chars.peek()?.0;
-        let allowed =
-            |it: char| it.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(it);
+        let allowed = |it: char| it.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(it);
         self.skip(allowed);
         let end = self.chars.peek().map_or(self.text.len(), |(at, _)| *at);
         self.text.get(start..end).filter(|it| !it.is_empty())

@@ -241,11 +241,7 @@ async fn authorization_server(
     Err(DiscoveryError::Absent(SERVER))
 }
 
-fn read(
-    bytes: &[u8],
-    issuer: &str,
-    trust: &Trust,
-) -> Result<AuthorizationServer, DiscoveryError> {
+fn read(bytes: &[u8], issuer: &str, trust: &Trust) -> Result<AuthorizationServer, DiscoveryError> {
     let found: AuthorizationServer =
         serde_json::from_slice(bytes).map_err(|source| DiscoveryError::Malformed {
             what: SERVER,

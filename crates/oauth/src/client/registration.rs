@@ -226,18 +226,21 @@ impl Registrar {
             .as_ref()
             .ok_or(RegistrationError::Unsupported)?;
         let metadata = self.metadata(None, secret_method(server));
-        let body =
-            serde_json::to_vec(&metadata).map_err(|_unserializable| RegistrationError::Malformed)?;
+        let body = serde_json::to_vec(&metadata)
+            .map_err(|_unserializable| RegistrationError::Malformed)?;
         let request = Request::post("/").header(header::CONTENT_TYPE, "application/json");
         let answer = fetch::send(&self.egress, trust, endpoint, request, body.into()).await?;
         if !matches!(answer.status, StatusCode::CREATED | StatusCode::OK) {
             return Err(RegistrationError::Refused(answer.status));
         }
-        let registration: Registration = serde_json::from_slice(&answer.body)
-            .map_err(|_shape| RegistrationError::Malformed)?;
+        let registration: Registration =
+            serde_json::from_slice(&answer.body).map_err(|_shape| RegistrationError::Malformed)?;
         let usable = |text: &str| !text.is_empty() && text.len() <= 2048;
         if !usable(&registration.client_id)
-            || registration.client_secret.as_ref().is_some_and(|it| !usable(it))
+            || registration
+                .client_secret
+                .as_ref()
+                .is_some_and(|it| !usable(it))
         {
             return Err(RegistrationError::Malformed);
         }

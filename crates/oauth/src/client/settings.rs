@@ -121,10 +121,24 @@ pub struct OAuthSettings {
     pub client: ClientIdentity,
     /// What is asked for at first; `None`: what the server asks for, else all it supports, else nothing in particular.
     pub scopes: Option<Scopes>,
-    /// Whether each user connects their own account. Otherwise one connection, made by an administrator, serves all.
-    pub per_user: bool,
+    /// Who connects, and for whom.
+    pub connection: Connection,
     /// The only issuer that is believed, if the server is not to choose.
     pub authorization_server: Option<Box<str>>,
+}
+
+/// Who connects to a server in a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Each user their own account there.
+    EachUser,
+    /// One for all users, made by one of these; nobody else may.
+    Shared {
+        /// Accounts of the gateway.
+        accounts: Vec<Box<str>>,
+        /// Groups of accounts.
+        groups: Vec<Box<str>>,
+    },
 }
 
 /// For [`ServerAuth::ClientCredentials`], and part of the others.
@@ -227,10 +241,11 @@ impl ServerAuth {
     /// Whether the credential belongs to one principal, rather than to all.
     pub fn per_principal(&self) -> bool {
         match self {
-            Self::None | Self::Secret(_) | Self::ClientCredentials(_) | Self::WorkloadIdentity(_) => {
-                false
-            }
-            Self::OAuth(settings) => settings.per_user,
+            Self::None
+            | Self::Secret(_)
+            | Self::ClientCredentials(_)
+            | Self::WorkloadIdentity(_) => false,
+            Self::OAuth(settings) => settings.connection == Connection::EachUser,
             Self::TokenExchange(settings) => settings.subject.per_principal(),
             Self::IdJag(settings) => settings.subject.per_principal(),
         }

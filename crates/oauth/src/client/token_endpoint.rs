@@ -226,12 +226,21 @@ impl TokenRequest<'_> {
         parameters: &[(&str, &str)],
         now_ms: u64,
     ) -> Result<Answer, TokenError> {
+        let (request, body) = self.compose(parameters, now_ms)?;
+        Ok(fetch::send(self.egress, self.trust, self.endpoint, request, body).await?)
+    }
+
+    /// The head and the body of a request, with the client's proof in the one or the other.
+    fn compose(
+        &self,
+        parameters: &[(&str, &str)],
+        now_ms: u64,
+    ) -> Result<(http::request::Builder, Bytes), TokenError> {
         let mut form = Serializer::new(String::new());
         form.extend_pairs(parameters);
-        let mut request = Request::builder().method(Method::POST).header(
-            header::CONTENT_TYPE,
-            "application/x-www-form-urlencoded",
-        );
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         if let Some(client) = self.client {
             match &client.proof {
                 Proven::None => {
@@ -265,8 +274,7 @@ impl TokenRequest<'_> {
             };
             request = request.header(DPOP, proof.sign(key, now_ms)?);
         }
-        let body = Bytes::from(form.finish());
-        Ok(fetch::send(self.egress, self.trust, self.endpoint, request, body).await?)
+        Ok((request, Bytes::from(form.finish())))
     }
 
     /// RFC 7523 §3; one audience, the issuer, so that no other server can use it.
@@ -319,7 +327,10 @@ impl TokenRequest<'_> {
         Ok(Given {
             access_token: document.access_token,
             scheme,
-            expires_ms: document.expires_in.and_then(milliseconds).map(|it| now_ms.saturating_add(it)),
+            expires_ms: document
+                .expires_in
+                .and_then(milliseconds)
+                .map(|it| now_ms.saturating_add(it)),
             refresh_token: document.refresh_token.filter(usable),
             scopes,
             issued_token_type: document.issued_token_type,

@@ -195,7 +195,9 @@ impl Tokens {
         new: NewToken<'_>,
         now_ms: u64,
     ) -> Result<Arc<Token>, TokenStoreError> {
-        let NewToken { given, requested, .. } = new;
+        let NewToken {
+            given, requested, ..
+        } = new;
         // RFC 6749 §5.1: what was granted is what was asked for, unless it is said.
         let granted = given.scopes.unwrap_or_else(|| requested.clone());
         let kept = Kept {
@@ -268,7 +270,9 @@ impl Tokens {
         let dpop = match &kept.dpop {
             None => None,
             Some(text) => {
-                let der = STANDARD.decode(text.as_bytes()).map_err(|_text| Unsealable)?;
+                let der = STANDARD
+                    .decode(text.as_bytes())
+                    .map_err(|_text| Unsealable)?;
                 let der = Zeroizing::new(der);
                 let key = SigningKey::from_pkcs8(KeyKind::Es256, &der);
                 Some(key.map_err(|_key| Unsealable)?)

@@ -37,7 +37,9 @@ async fn a_secret_is_sealed_and_resolved_and_replaced() {
     secrets.store.close().await;
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        let found = bytes.windows(CANARY.len()).any(|it| it == CANARY.as_bytes());
+        let found = bytes
+            .windows(CANARY.len())
+            .any(|it| it == CANARY.as_bytes());
         assert!(!found);
     }
 }

@@ -43,7 +43,15 @@ fn dpop_is_asked_for_where_bearer_is_not_offered() {
 
 #[test]
 fn nonsense_reads_as_no_challenge() {
-    for text in ["", ",,,", "=", "\"", "Bearer scope=\"unterminated", "scope=x", "Bearer ="] {
+    for text in [
+        "",
+        ",,,",
+        "=",
+        "\"",
+        "Bearer scope=\"unterminated",
+        "scope=x",
+        "Bearer =",
+    ] {
         let challenge = read(&[text]);
         assert_eq!(challenge, Challenge::default(), "{text}");
     }

@@ -43,7 +43,10 @@ fn an_issuer_is_compared_byte_for_byte() {
         "https://evil.example",
         "",
     ] {
-        assert!(matches!(read(other), Err(DiscoveryError::Issuer)), "{other}");
+        assert!(
+            matches!(read(other), Err(DiscoveryError::Issuer)),
+            "{other}"
+        );
     }
 }
 
@@ -51,12 +54,19 @@ fn an_issuer_is_compared_byte_for_byte() {
 fn endpoints_are_https() {
     let server = Url::parse("https://s.example/mcp").unwrap();
     let trust = Trust::new(&server, [].iter());
-    for endpoint in ["http://as.example/t", "javascript:alert(1)", "file:///etc/passwd"] {
+    for endpoint in [
+        "http://as.example/t",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+    ] {
         let bytes = format!(
             r#"{{"issuer":"https://as.example","token_endpoint":"https://as.example/token",
                 "authorization_endpoint":"{endpoint}"}}"#
         );
         let answer = read(bytes.as_bytes(), "https://as.example", &trust);
-        assert!(matches!(answer, Err(DiscoveryError::Endpoint(_))), "{endpoint}");
+        assert!(
+            matches!(answer, Err(DiscoveryError::Endpoint(_))),
+            "{endpoint}"
+        );
     }
 }

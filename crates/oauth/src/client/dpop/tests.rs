@@ -52,6 +52,9 @@ fn a_nonce_is_kept_for_its_origin_alone() {
     headers.insert("DPoP-Nonce", HeaderValue::from_static("n1"));
     assert!(nonces.keep(&url("https://a.example/x"), &headers));
     assert!(!nonces.keep(&url("https://a.example/y"), &headers));
-    assert_eq!(nonces.of(&url("https://a.example/z")).as_deref(), Some("n1"));
+    assert_eq!(
+        nonces.of(&url("https://a.example/z")).as_deref(),
+        Some("n1")
+    );
     assert_eq!(nonces.of(&url("https://b.example/z")), None);
 }

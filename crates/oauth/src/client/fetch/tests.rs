@@ -15,7 +15,11 @@ fn a_public_server_leads_to_public_addresses_over_https_only() {
     let server = "https://mcp.example/mcp";
     check(server, "https://as.example/token", Some(Reach::Public));
     check(server, "https://mcp.example/token", Some(Reach::Configured));
-    check(server, "https://idp.corp.example/t", Some(Reach::Configured));
+    check(
+        server,
+        "https://idp.corp.example/t",
+        Some(Reach::Configured),
+    );
     // Egress refuses what these resolve to.
     check(server, "https://127.0.0.1/token", Some(Reach::Public));
     check(server, "https://localhost/token", Some(Reach::Public));
@@ -40,7 +44,11 @@ fn a_public_server_leads_to_public_addresses_over_https_only() {
 #[test]
 fn a_server_on_this_machine_may_lead_to_this_machine_and_no_private_network() {
     let server = "http://localhost:3000/mcp";
-    check(server, "http://127.0.0.1:4000/token", Some(Reach::Configured));
+    check(
+        server,
+        "http://127.0.0.1:4000/token",
+        Some(Reach::Configured),
+    );
     check(server, "http://[::1]:4000/token", Some(Reach::Configured));
     check(server, "http://localhost:4000/x", Some(Reach::Configured));
     check(server, "https://10.0.0.1/token", Some(Reach::Public));

@@ -3,7 +3,9 @@ use super::*;
 #[test]
 fn basic_credentials_are_form_encoded_first() {
     let header = basic("a:b", "p%q r");
-    let decoded = STANDARD.decode(header.strip_prefix("Basic ").unwrap()).unwrap();
+    let decoded = STANDARD
+        .decode(header.strip_prefix("Basic ").unwrap())
+        .unwrap();
     assert_eq!(decoded, b"a%3Ab:p%25q+r");
 }
 
