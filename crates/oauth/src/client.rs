@@ -220,13 +220,16 @@ pub(crate) struct Inner {
     discovered: moka::sync::Cache<Box<str>, Arc<Known>>,
     challenges: moka::sync::Cache<Holder, Arc<Remembered>>,
     failures: moka::sync::Cache<Holder, (u64, Arc<CredentialError>)>,
-    steps: moka::sync::Cache<(Box<str>, Box<str>, Box<str>), Steps>,
+    steps: moka::sync::Cache<Operation, Steps>,
 }
 
 /// Whose, for which server.
 type Holder = (Box<str>, Box<str>);
 
-struct Server {
+/// Whose, for which server, to do what.
+type Operation = (Box<str>, Box<str>, Box<str>);
+
+pub(crate) struct Server {
     name: Box<str>,
     url: Url,
     auth: ServerAuth,
@@ -235,14 +238,14 @@ struct Server {
 }
 
 /// What was discovered, when, and where it was announced.
-struct Known {
+pub(crate) struct Known {
     at_ms: u64,
     announced: Option<Box<str>>,
     discovered: Arc<Discovered>,
 }
 
 /// What a server asked for last.
-struct Remembered {
+pub(crate) struct Remembered {
     at_ms: u64,
     challenge: Challenge,
     /// What is to be asked for beside what it says: earlier scopes.
@@ -250,7 +253,7 @@ struct Remembered {
 }
 
 #[derive(Clone, Copy)]
-struct Steps {
+pub(crate) struct Steps {
     since_ms: u64,
     count: u32,
 }
@@ -348,8 +351,8 @@ impl Credentials {
             ServerAuth::Secret(header) => return Ok(Some(inner.secret_header(header).await?)),
             _ => {}
         }
-        let owner = inner.owner(server, principal)?;
-        if let Some(Some(token)) = inner.tokens.cached(&owner, &server.name)
+        let owner = server.owner(principal)?;
+        if let Some(token) = inner.tokens.cached(&owner, &server.name)
             && token.is_fresh(now_ms)
         {
             return inner
@@ -385,7 +388,7 @@ impl Credentials {
         let inner = &self.inner;
         let found = inner
             .server(server)
-            .and_then(|server| Ok((server, inner.owner(server, principal)?)));
+            .and_then(|server| Ok((server, server.owner(principal)?)));
         let (server, owner) = match found {
             Ok(found) => found,
             Err(error) => return Verdict::GiveUp(GiveUp::Failed(Arc::new(error))),
@@ -490,20 +493,22 @@ impl Credentials {
     }
 }
 
-impl Inner {
-    fn server(&self, name: &str) -> Result<&Server, CredentialError> {
-        self.servers.get(name).ok_or(CredentialError::Server)
-    }
-
+impl Server {
     /// Whose token it is: the principal's, or everybody's.
-    fn owner(&self, server: &Server, principal: &str) -> Result<Box<str>, CredentialError> {
-        if !server.auth.per_principal() {
+    fn owner(&self, principal: &str) -> Result<Box<str>, CredentialError> {
+        if !self.auth.per_principal() {
             return Ok("".into());
         }
         if principal.is_empty() {
             return Err(CredentialError::Principal);
         }
         Ok(principal.into())
+    }
+}
+
+impl Inner {
+    fn server(&self, name: &str) -> Result<&Server, CredentialError> {
+        self.servers.get(name).ok_or(CredentialError::Server)
     }
 
     fn connect_url(&self, server: &str) -> Url {
@@ -548,7 +553,7 @@ impl Inner {
                 let proof = Proof {
                     method: target.method,
                     url: target.url,
-                    token: Some(&token.access_token),
+                    token: Some(&token.access),
                     nonce: nonce.as_deref(),
                 };
                 let proof = proof.sign(key, now_ms).map_err(CredentialError::Proof)?;
@@ -558,7 +563,7 @@ impl Inner {
             (Scheme::Bearer, None) => "Bearer",
             _ => return Err(CredentialError::Header),
         };
-        let value = Zeroizing::new(format!("{scheme} {}", *token.access_token));
+        let value = Zeroizing::new(format!("{scheme} {}", *token.access));
         headers.insert(header::AUTHORIZATION, sensitive(&value)?);
         Ok(Authorization {
             headers,

@@ -15,21 +15,21 @@ const VALUES_MAX: usize = 8;
 
 /// What a server asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Challenge {
+pub(crate) struct Challenge {
     /// The scheme that is asked for is DPoP, and Bearer is not offered.
-    pub dpop: bool,
+    pub(crate) dpop: bool,
     /// `error`, such as `invalid_token`.
-    pub error: Option<Box<str>>,
+    pub(crate) error: Option<Box<str>>,
     /// `scope`: those that the operation needs.
-    pub scopes: Option<Scopes>,
+    pub(crate) scopes: Option<Scopes>,
     /// `resource_metadata`: where the protected resource's metadata is.
-    pub resource_metadata: Option<Box<str>>,
+    pub(crate) resource_metadata: Option<Box<str>>,
 }
 
 impl Challenge {
     /// The challenge in a response's head. One of the scheme DPoP is taken before one of the scheme Bearer only if there is
     /// no other; what cannot be read counts as absent.
-    pub fn read(headers: &HeaderMap) -> Self {
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
         let mut found: Option<Self> = None;
         for value in headers.get_all(WWW_AUTHENTICATE).iter().take(VALUES_MAX) {
             let Ok(text) = value.to_str() else { continue };
@@ -80,7 +80,7 @@ impl Challenge {
     }
 
     /// Whether `error` is this.
-    pub fn is(&self, error: &str) -> bool {
+    pub(crate) fn is(&self, error: &str) -> bool {
         self.error.as_deref() == Some(error)
     }
 }

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::client::challenge::Challenge;
 use crate::client::discovery::{AuthorizationServer, Discovered};
+use crate::client::grants;
 use crate::client::registration::RegistrationError;
 use crate::client::renew::{CredentialError, OFFLINE_ACCESS, choose_scopes};
 use crate::client::settings::{Connection, OAuthSettings, ServerAuth};
@@ -205,7 +206,7 @@ impl Inner {
     ) -> Result<Url, ConnectError> {
         let server = self.server(server)?;
         let settings = interactive(server)?;
-        let owner = self.owner(server, account)?;
+        let owner = server.owner(account)?;
         let plan = self.plan(server, &owner, now_ms).await?;
         let authorization_server = &plan.found.authorization_server;
         let client = self
@@ -222,7 +223,7 @@ impl Inner {
             .ok_or(CredentialError::Registration(
                 RegistrationError::Unsupported,
             ))?;
-        let key = self.binding(server, &plan.found, &plan.asked)?;
+        let key = grants::binding(server, &plan.found, &plan.asked)?;
         let state = secret::generate("")?;
         let verifier = secret::generate("")?;
         let challenge = secret::base64url(&secret::sha256(verifier.as_bytes()));
@@ -250,12 +251,12 @@ impl Inner {
         };
         self.store.auth_events().append(event).await?;
         let digest = secret::sha256(state.as_bytes());
-        let plain = Zeroizing::new(serde_json::to_vec(&pending).map_err(|_form| Unsealable)?);
+        let opened = Zeroizing::new(serde_json::to_vec(&pending).map_err(|_form| Unsealable)?);
         let row = ServerConnectRow {
             state: digest,
             account: account.to_owned(),
             server: server.name.to_string(),
-            sealed: self.vault.seal(&purpose(&digest), &plain)?,
+            sealed: self.vault.seal(&purpose(&digest), &opened)?,
             expires_ms: now_ms.saturating_add(CONNECT_MS),
         };
         self.store.server_tokens().connect(row, now_ms).await?;

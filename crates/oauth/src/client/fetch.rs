@@ -85,7 +85,7 @@ impl Trust {
     }
 }
 
-/// Whether an address names this machine: `localhost`, 127.0.0.0/8 or ::1.
+/// Whether an address names this machine: `localhost`, 127.0.0.0/8 or `::1`.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -112,23 +112,23 @@ struct Assertion<'a> {
     exp: u64,
 }
 
-impl Inner {
-    /// The key that a new token is to be bound to: where it is configured, or asked for by the server and possible.
-    pub(crate) fn binding(
-        &self,
-        server: &Server,
-        found: &Discovered,
-        asked: &Remembered,
-    ) -> Result<Option<SigningKey>, CredentialError> {
-        let algorithms = &found.authorization_server.dpop_signing_alg_values_supported;
-        let possible = algorithms.iter().any(|it| it == "ES256");
-        if !server.dpop && !(asked.challenge.dpop && possible) {
-            return Ok(None);
-        }
-        let key = SigningKey::generate(KeyKind::Es256).map_err(GrantError::from)?;
-        Ok(Some(key))
+/// The key that a new token is to be bound to: where it is configured, or asked for by the server and possible.
+pub(crate) fn binding(
+    server: &Server,
+    found: &Discovered,
+    asked: &Remembered,
+) -> Result<Option<SigningKey>, CredentialError> {
+    let algorithms = &found.authorization_server.dpop_signing_alg_values_supported;
+    let possible = algorithms.iter().any(|it| it == "ES256");
+    let wanted = server.dpop || (asked.challenge.dpop && possible);
+    if !wanted {
+        return Ok(None);
     }
+    let key = SigningKey::generate(KeyKind::Es256).map_err(GrantError::from)?;
+    Ok(Some(key))
+}
 
+impl Inner {
     /// A token by the configured grant, and the client that it was given to.
     pub(crate) async fn granted(
         &self,

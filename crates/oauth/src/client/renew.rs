@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::client::challenge::Challenge;
 use crate::client::discovery::{Discovered, DiscoveryError, discover};
 use crate::client::dpop::ProofError;
-use crate::client::grants::GrantError;
+use crate::client::grants::{self, GrantError};
 use crate::client::registration::RegistrationError;
 use crate::client::settings::{ClientIdentity, ServerAuth};
 use crate::client::token_endpoint::{TokenError, TokenRequest};
@@ -99,9 +99,10 @@ impl CredentialError {
     fn is_final(&self) -> bool {
         match self {
             Self::Token(error) => error.is_final(),
-            Self::IssuerChanged | Self::Registration(RegistrationError::Refused(_)) => true,
+            Self::IssuerChanged
+            | Self::Grant(_)
+            | Self::Registration(RegistrationError::Refused(_)) => true,
             Self::Discovery(error) => !matches!(error, DiscoveryError::Fetch { .. }),
-            Self::Grant(_) => true,
             _ => false,
         }
     }
@@ -145,7 +146,7 @@ impl Inner {
         if token.is_fresh(now_ms) {
             return Ok(Some(token));
         }
-        if token.refresh_token.is_some() {
+        if token.refresh.is_some() {
             match self.refresh(&guard, server, &token, now_ms).await {
                 Ok(Some(token)) => return Ok(Some(token)),
                 Ok(None) => {}
@@ -204,7 +205,7 @@ impl Inner {
         if let Some(token) = &held {
             // The server may have moved to another authorization server: what it says now counts.
             self.discovered.invalidate(&*server.name);
-            if refused.attempt == 0 && token.refresh_token.is_some() {
+            if refused.attempt == 0 && token.refresh.is_some() {
                 let announced = asked.challenge.resource_metadata.as_deref();
                 let found = self
                     .discover(server, announced.or(token.metadata_url.as_deref()), now_ms)
@@ -377,7 +378,7 @@ impl Inner {
         token: &Token,
         now_ms: u64,
     ) -> Result<Option<Arc<Token>>, CredentialError> {
-        let Some(refresh_token) = &token.refresh_token else {
+        let Some(refresh_token) = &token.refresh else {
             return Ok(None);
         };
         let found = self
@@ -434,7 +435,7 @@ impl Inner {
             Err(error) => return Err(error.into()),
         };
         if given.refresh_token.is_none() {
-            given.refresh_token = token.refresh_token.clone();
+            given.refresh_token = token.refresh.clone();
         }
         if given.scopes.is_none() {
             given.scopes = Some(token.granted.clone());
@@ -505,7 +506,7 @@ impl Inner {
         let announced = asked.challenge.resource_metadata.as_deref();
         let found = self.discover(server, announced, now_ms).await?;
         let scopes = choose_scopes(server, &found, asked);
-        let key = self.binding(server, &found, asked)?;
+        let key = grants::binding(server, &found, asked)?;
         let (given, client_id) = self
             .granted(server, &found, principal, &scopes, key.as_ref(), now_ms)
             .await?;

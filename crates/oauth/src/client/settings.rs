@@ -98,7 +98,7 @@ pub enum ClientProof {
     /// A secret, in the header or the body as the authorization server asks (RFC 6749 §2.3.1).
     Secret(SecretSource),
     /// An assertion signed with a key (RFC 7523 §2.2).
-    Key(SigningKey),
+    Key(Box<SigningKey>),
 }
 
 /// Who the gateway is to an authorization server.

@@ -36,7 +36,7 @@ pub(crate) enum Proven {
     None,
     Basic(Zeroizing<String>),
     Post(Zeroizing<String>),
-    Key(SigningKey),
+    Key(Box<SigningKey>),
 }
 
 impl std::fmt::Debug for Proven {

@@ -48,8 +48,8 @@ pub enum TokenStoreError {
 pub(crate) struct Token {
     pub(crate) key: ServerTokenKey,
     pub(crate) generation: u64,
-    pub(crate) access_token: Zeroizing<String>,
-    pub(crate) refresh_token: Option<Zeroizing<String>>,
+    pub(crate) access: Zeroizing<String>,
+    pub(crate) refresh: Option<Zeroizing<String>>,
     pub(crate) scheme: Scheme,
     pub(crate) issued_ms: u64,
     pub(crate) expires_ms: Option<u64>,
@@ -137,10 +137,10 @@ impl Tokens {
         }
     }
 
-    /// The token in memory, if it is known whether there is one.
-    pub(crate) fn cached(&self, owner: &str, server: &str) -> Option<Option<Arc<Token>>> {
+    /// The token in memory, if there is one. [`Tokens::load`] looks further.
+    pub(crate) fn cached(&self, owner: &str, server: &str) -> Option<Arc<Token>> {
         let (read_under, token) = self.cache.get(&(owner.into(), server.into()))?;
-        (read_under == self.store.epoch()).then_some(token)
+        token.filter(|_| read_under == self.store.epoch())
     }
 
     /// Waits until nobody else changes the token.
@@ -163,10 +163,13 @@ impl Tokens {
         owner: &str,
         server: &str,
     ) -> Result<Option<Arc<Token>>, TokenStoreError> {
-        if let Some(token) = self.cached(owner, server) {
+        let epoch = self.store.epoch();
+        let holder = (Box::from(owner), Box::from(server));
+        if let Some((read_under, token)) = self.cache.get(&holder)
+            && read_under == epoch
+        {
             return Ok(token);
         }
-        let epoch = self.store.epoch();
         let rows = self
             .store
             .server_tokens()
@@ -182,8 +185,7 @@ impl Tokens {
                 }
             }
         });
-        self.cache
-            .insert((owner.into(), server.into()), (epoch, token.clone()));
+        self.cache.insert(holder, (epoch, token.clone()));
         Ok(token)
     }
 
@@ -229,8 +231,8 @@ impl Tokens {
         let token = Arc::new(Token {
             key,
             generation,
-            access_token: kept.access_token,
-            refresh_token: kept.refresh_token,
+            access: kept.access_token,
+            refresh: kept.refresh_token,
             scheme: kept.scheme,
             issued_ms: kept.issued_ms,
             expires_ms: kept.expires_ms,
@@ -281,8 +283,8 @@ impl Tokens {
         Ok(Token {
             key,
             generation,
-            access_token: kept.access_token,
-            refresh_token: kept.refresh_token,
+            access: kept.access_token,
+            refresh: kept.refresh_token,
             scheme: kept.scheme,
             issued_ms: kept.issued_ms,
             expires_ms: kept.expires_ms,

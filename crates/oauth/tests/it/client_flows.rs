@@ -111,8 +111,8 @@ async fn scopes_are_those_of_the_challenge_then_those_supported_then_none() {
     ];
     for (challenge_scope, prm_scopes, expected) in cases {
         let world = connected(Behaviour {
-            challenge_scope,
             prm_scopes,
+            challenge_scope,
             ..Behaviour::default()
         })
         .await;

@@ -61,7 +61,7 @@ async fn the_gateway_has_one_token_for_all_by_its_secret() {
 async fn an_assertion_is_for_the_issuer_alone() {
     let world = World::start(methods(&["private_key_jwt"])).await;
     let key = SigningKey::generate(KeyKind::Es256).unwrap();
-    let auth = ServerAuth::ClientCredentials(grant(ClientProof::Key(key.clone())));
+    let auth = ServerAuth::ClientCredentials(grant(ClientProof::Key(Box::new(key.clone()))));
     let credentials = world.credentials(auth);
     world.call(&credentials, "ada").await.ok(0);
     let asked = &world.issuer().at("/token")[0];

@@ -80,11 +80,11 @@ async fn a_response_of_another_issuer_is_not_redeemed() {
     let world = World::start(Behaviour::default()).await;
     let slash = format!("{}/", world.issuer().origin());
     world.change(|it| it.iss = Iss::Wrong(slash));
-    let credentials = world.credentials(auth());
+    let store = open(world.folder.path());
+    let credentials = world.credentials_with(auth(), |_, parts| parts.store = store.clone());
     let called = world.call(&credentials, "ada").await;
     check_stopped(&world, &called, "not by the authorization server");
     // The record says why, and has nothing secret.
-    let store = open(world.folder.path());
     store.calls().flush().await.unwrap();
     let kind = Some(AuthEventKind::Upstream);
     let events = store.auth_events().search(kind, None, 100).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_token_goes_to_its_own_server_alone() {
 async fn a_public_server_leads_to_no_private_address() {
     let world = World::start(Behaviour::default()).await;
     let port = world.issuer().address.port();
-    let names = [("public.example", "127.0.0.1")];
+    let names = [("public.example", "127.0.0.1"), ("localhost", "127.0.0.1")];
     for learnt in [
         format!("https://127.0.0.1:{port}/"),
         format!("http://127.0.0.1:{port}/"),

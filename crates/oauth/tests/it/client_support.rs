@@ -32,7 +32,6 @@ pub(crate) const NOW: u64 = 1_790_000_000_000;
 /// A request that a peer got.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: HashMap<String, String>,
     pub(crate) form: HashMap<String, String>,
@@ -108,7 +107,6 @@ async fn read(request: Request<Incoming>) -> Seen {
     let body = body.collect().await.unwrap().to_bytes();
     let pairs = |bytes: &[u8]| url::form_urlencoded::parse(bytes).into_owned().collect();
     Seen {
-        method: head.method,
         path: head.uri.path().to_owned(),
         query: pairs(head.uri.query().unwrap_or_default().as_bytes()),
         form: pairs(&body),
@@ -134,6 +132,7 @@ fn challenge(status: u16, text: &str) -> Response<Full<Bytes>> {
 
 /// How the peers behave.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a test")]
 pub(crate) struct Behaviour {
     pub(crate) prm_path: Option<&'static str>,
     pub(crate) announce_prm: bool,

@@ -65,13 +65,11 @@ impl Credentials {
         if let Some(Route::Metadata) = route(request.uri().path()) {
             return self.metadata_page();
         }
-        match login.session(request.headers(), now_ms).await {
-            Some(session) => self.respond_as(request, &session, now_ms).await,
-            None => {
-                let back = request.uri().path_and_query();
-                login.start(back.map_or("/", |it| it.as_str()))
-            }
+        if let Some(session) = login.session(request.headers(), now_ms).await {
+            return self.respond_as(request, &session, now_ms).await;
         }
+        let back = request.uri().path_and_query();
+        login.start(back.map_or("/", |it| it.as_str()))
     }
 
     /// [`Credentials::respond`] to a browser that is logged in.
@@ -161,7 +159,7 @@ impl Inner {
             let server = self.server(server)?;
             let settings = interactive(server)?;
             may_connect(settings, session)?;
-            let owner = self.owner(server, &session.account)?;
+            let owner = server.owner(&session.account)?;
             let plan = self.plan(server, &owner, now_ms).await?;
             let page = ConnectPage {
                 server: &server.name,
