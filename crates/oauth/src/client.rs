@@ -8,11 +8,13 @@ mod challenge;
 mod connect;
 mod discovery;
 mod dpop;
+mod error;
 mod fetch;
 mod grants;
 mod headless;
 mod registration;
 mod renew;
+mod scopes;
 pub mod settings;
 mod token_endpoint;
 mod tokens;
@@ -44,11 +46,11 @@ use crate::vault::Vault;
 pub use connect::{CallbackParameters, ConnectError};
 pub use discovery::DiscoveryError;
 pub use dpop::ProofError;
+pub use error::CredentialError;
 pub use fetch::{DocumentError, FetchError};
 pub use grants::GrantError;
 pub use headless::{HeadlessError, authorize_headless};
 pub use registration::RegistrationError;
-pub use renew::CredentialError;
 pub use token_endpoint::TokenError;
 pub use tokens::TokenStoreError;
 
@@ -393,7 +395,7 @@ impl Credentials {
             Ok(found) => found,
             Err(error) => return Verdict::GiveUp(GiveUp::Failed(Arc::new(error))),
         };
-        let new_nonce = inner.nonces.keep(&server.url, refusal.headers);
+        let has_nonce = inner.nonces.keep(&server.url, refusal.headers);
         if matches!(server.auth, ServerAuth::None | ServerAuth::Secret(_)) {
             return Verdict::GiveUp(GiveUp::NotAccepted);
         }
@@ -415,7 +417,7 @@ impl Credentials {
             StatusCode::UNAUTHORIZED => {
                 // RFC 9449 §9: the token is good, the proof lacks a nonce.
                 if work.challenge.is("use_dpop_nonce") && refusal.used.is_some() {
-                    return if new_nonce {
+                    return if has_nonce {
                         Verdict::Retry
                     } else {
                         Verdict::GiveUp(GiveUp::Attempts)

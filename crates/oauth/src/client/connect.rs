@@ -18,9 +18,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::client::challenge::Challenge;
 use crate::client::discovery::{AuthorizationServer, Discovered};
+use crate::client::error::CredentialError;
 use crate::client::grants;
 use crate::client::registration::RegistrationError;
-use crate::client::renew::{CredentialError, OFFLINE_ACCESS, choose_scopes};
+use crate::client::scopes::{OFFLINE_ACCESS, choose_scopes};
 use crate::client::settings::{Connection, OAuthSettings, ServerAuth};
 use crate::client::token_endpoint::{Scheme, TokenError, TokenRequest, known_code};
 use crate::client::tokens::NewToken;

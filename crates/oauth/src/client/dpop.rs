@@ -82,18 +82,16 @@ impl Nonces {
         self.0.get(&url.origin().ascii_serialization())
     }
 
-    /// Keeps the nonce of an answer by `url`. Tells whether there was a new one.
+    /// Keeps the nonce of an answer by `url`. Tells whether there was one: whoever was asked for it can
+    /// try again, also if another request has kept it a moment before.
     pub(crate) fn keep(&self, url: &Url, headers: &HeaderMap) -> bool {
         let nonce = headers
             .get(NONCE)
             .and_then(|value: &HeaderValue| value.to_str().ok())
             .filter(|nonce| !nonce.is_empty() && nonce.len() <= NONCE_BYTES_MAX);
         let Some(nonce) = nonce else { return false };
-        let origin = url.origin().ascii_serialization();
-        if self.0.get(&origin).as_deref() == Some(nonce) {
-            return false;
-        }
-        self.0.insert(origin, nonce.into());
+        self.0
+            .insert(url.origin().ascii_serialization(), nonce.into());
         true
     }
 }

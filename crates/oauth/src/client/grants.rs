@@ -10,8 +10,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::client::discovery::Discovered;
+use crate::client::error::CredentialError;
 use crate::client::registration::RegistrationError;
-use crate::client::renew::CredentialError;
 use crate::client::settings::{
     ExchangeSettings, IdJagSettings, ServerAuth, SubjectToken, TYPE_ACCESS_TOKEN, TYPE_ID_JAG,
     TYPE_ID_TOKEN, TYPE_JWT, WorkloadSettings,

@@ -6,107 +6,20 @@ use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, RecordError, Serve
 use tracing::warn;
 
 use crate::client::challenge::Challenge;
-use crate::client::discovery::{Discovered, DiscoveryError, discover};
-use crate::client::dpop::ProofError;
-use crate::client::grants::{self, GrantError};
-use crate::client::registration::RegistrationError;
+use crate::client::discovery::{Discovered, discover};
+use crate::client::error::CredentialError;
+use crate::client::grants;
+use crate::client::scopes::choose_scopes;
 use crate::client::settings::{ClientIdentity, ServerAuth};
 use crate::client::token_endpoint::{TokenError, TokenRequest};
-use crate::client::tokens::{Guard, NewToken, Token, TokenStoreError};
+use crate::client::tokens::{Guard, NewToken, Token};
 use crate::client::{
     DISCOVERED_MS, FAILURE_MS, GiveUp, Inner, Known, Remembered, STEPS_MAX, STEPS_MS, Server,
     Steps, Used, Verdict,
 };
-use crate::scope::{SCOPES_MAX, Scopes};
-use crate::secrets::SecretError;
 
-/// The scope of a refresh token (OpenID Connect Core 1.0 §11).
-pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
-
-/// Why there is no credential for a server.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialError {
-    /// No such server.
-    #[error("no server of this name is configured")]
-    Server,
-    /// Nobody to act for.
-    #[error("the server needs a user, and the request has none")]
-    Principal,
-    /// The request goes elsewhere.
-    #[error("a credential goes to its own server and resource only")]
-    Target,
-    /// It cannot be in a header.
-    #[error("the credential cannot be sent in a header")]
-    Header,
-    /// Another authorization server than the one that has our credentials.
-    #[error(
-        "the server names another authorization server than before; if that is right, configure it as `authorization_server`"
-    )]
-    IssuerChanged,
-    /// It was refused a moment ago.
-    #[error("the authorization server refused a moment ago")]
-    Remembered(#[source] Arc<CredentialError>),
-    /// The gateway is shutting down.
-    #[error("the gateway is shutting down")]
-    Stopped,
-    /// The authorization server is not known.
-    #[error("the server's authorization server could not be found")]
-    Discovery(#[from] DiscoveryError),
-    /// We are nobody there.
-    #[error("the gateway is no client of the authorization server")]
-    Registration(#[from] RegistrationError),
-    /// There is nothing to ask with.
-    #[error("there is nothing to ask for a token with")]
-    Grant(#[from] GrantError),
-    /// No token was given.
-    #[error("the authorization server gave no token")]
-    Token(#[from] TokenError),
-    /// It could not be kept.
-    #[error("the token could not be kept or found")]
-    Kept(#[from] TokenStoreError),
-    /// Its proof could not be made.
-    #[error("no proof of possession could be made")]
-    Proof(#[source] ProofError),
-    /// A sealed secret.
-    #[error("the secret could not be used")]
-    Secret(#[from] SecretError),
-    /// The event could not be recorded.
-    #[error("the event could not be recorded")]
-    Record(#[from] RecordError),
-}
-
-impl CredentialError {
-    /// A stable code for the caller.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Server => "unknown_server",
-            Self::Principal => "no_principal",
-            Self::Target => "wrong_target",
-            Self::Header | Self::Proof(_) => "credential_unusable",
-            Self::IssuerChanged => "authorization_server_changed",
-            Self::Remembered(earlier) => earlier.code(),
-            Self::Stopped => "stopped",
-            Self::Discovery(error) => error.reason(),
-            Self::Registration(_) => "not_registered",
-            Self::Grant(error) => error.reason(),
-            Self::Token(error) => error.reason(),
-            Self::Kept(_) | Self::Record(_) => "store_failed",
-            Self::Secret(_) => "secret_unavailable",
-        }
-    }
-
-    /// Whether asking again soon is pointless.
-    fn is_final(&self) -> bool {
-        match self {
-            Self::Token(error) => error.is_final(),
-            Self::IssuerChanged
-            | Self::Grant(_)
-            | Self::Registration(RegistrationError::Refused(_)) => true,
-            Self::Discovery(error) => !matches!(error, DiscoveryError::Fetch { .. }),
-            _ => false,
-        }
-    }
-}
+/// A token this young that is refused will not be accepted after another renewal either.
+const RENEWED_MS: u64 = 60_000;
 
 /// A refusal, taken apart.
 pub(crate) struct Refused {
@@ -205,19 +118,21 @@ impl Inner {
         if let Some(token) = &held {
             // The server may have moved to another authorization server: what it says now counts.
             self.discovered.invalidate(&*server.name);
-            if refused.attempt == 0 && token.refresh.is_some() {
-                let announced = asked.challenge.resource_metadata.as_deref();
-                let found = self
-                    .discover(server, announced.or(token.metadata_url.as_deref()), now_ms)
-                    .await?;
-                if issued_by(token, &found)
-                    && self.refresh(&guard, server, token, now_ms).await?.is_some()
-                {
+            let announced = asked.challenge.resource_metadata.as_deref();
+            let found = self
+                .discover(server, announced.or(token.metadata_url.as_deref()), now_ms)
+                .await?;
+            if issued_by(token, &found) {
+                let age_ms = now_ms.saturating_sub(token.issued_ms);
+                if refused.attempt > 0 && age_ms < RENEWED_MS {
+                    // It was just obtained: another one would be no better, and other requests may need it.
+                    return Ok(Verdict::GiveUp(GiveUp::Attempts));
+                }
+                if self.refresh(&guard, server, token, now_ms).await?.is_some() {
                     return Ok(Verdict::Retry);
                 }
             }
-            let still = self.tokens.load(&guard, owner, &server.name).await?;
-            if let Some(token) = still {
+            if let Some(token) = self.tokens.load(&guard, owner, &server.name).await? {
                 self.lose(&guard, &token, "refused", now_ms).await?;
             }
         }
@@ -225,9 +140,6 @@ impl Inner {
             return Ok(Verdict::Connect {
                 url: self.connect_url(&server.name),
             });
-        }
-        if refused.attempt > 0 && held.is_some() {
-            return Ok(Verdict::GiveUp(GiveUp::Attempts));
         }
         self.obtain(&guard, server, owner, &refused.principal, &asked, now_ms)
             .await?;
@@ -582,47 +494,6 @@ pub(crate) fn token_key(owner: &str, server: &Server, found: &Discovered) -> Ser
         issuer: found.authorization_server.issuer.clone(),
         resource: found.resource.clone(),
     }
-}
-
-/// What is asked for: what the operator wrote, else what the challenge named, else all that the resource supports, else
-/// nothing in particular; and always what was asked for before.
-pub(crate) fn choose_scopes(server: &Server, found: &Discovered, asked: &Remembered) -> Scopes {
-    let challenged = asked.challenge.scopes.as_ref();
-    let first = server
-        .auth
-        .scopes()
-        .or(challenged)
-        .or(asked.wanted.as_ref())
-        .or(found.scopes_supported.as_ref());
-    let mut scopes = first.cloned().unwrap_or_default();
-    if !is_interactive(server) {
-        // An operator's list is the most that the gateway asks for by itself.
-        if server.auth.scopes().is_none()
-            && let Some(wanted) = &asked.wanted
-        {
-            scopes = scopes.union(wanted);
-        }
-        return scopes;
-    }
-    for more in [
-        asked.wanted.as_ref(),
-        challenged.filter(|_| asked.wanted.is_some()),
-    ] {
-        scopes = more.map_or(scopes.clone(), |more| scopes.union(more));
-    }
-    with_offline_access(&scopes, &found.authorization_server.scopes_supported)
-}
-
-/// A refresh token has a scope of its own where the authorization server knows it, and nowhere else; alone it would stand for
-/// nothing.
-fn with_offline_access(scopes: &Scopes, supported: &[String]) -> Scopes {
-    let mut chosen: Vec<&str> = scopes.iter().filter(|it| *it != OFFLINE_ACCESS).collect();
-    let known = supported.iter().any(|it| it == OFFLINE_ACCESS);
-    if known && !chosen.is_empty() && chosen.len() < SCOPES_MAX {
-        chosen.push(OFFLINE_ACCESS);
-    }
-    // INVARIANT: each was a scope before, and there are not too many.
-    chosen.join(" ").parse().unwrap_or_default()
 }
 
 fn about(token: &Token, outcome: AuthOutcome, reason: &'static str, now_ms: u64) -> AuthEvent {

@@ -213,8 +213,8 @@ impl TokenRequest<'_> {
         now_ms: u64,
     ) -> Result<Given, TokenError> {
         let mut answer = self.exchange(parameters, now_ms).await?;
-        let fresh = self.nonces.keep(self.endpoint, &answer.headers);
-        if self.dpop.is_some() && fresh && refusal(&answer) == Some("use_dpop_nonce") {
+        let asked = self.nonces.keep(self.endpoint, &answer.headers);
+        if self.dpop.is_some() && asked && refusal(&answer) == Some("use_dpop_nonce") {
             answer = self.exchange(parameters, now_ms).await?;
             self.nonces.keep(self.endpoint, &answer.headers);
         }

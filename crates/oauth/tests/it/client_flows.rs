@@ -347,6 +347,22 @@ async fn a_token_that_the_server_refuses_is_refreshed_once() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_every_token_does_not_cost_the_connection() {
+    let world = connected(Behaviour::default()).await;
+    let credentials = world.credentials(auth());
+    world.change(|it| it.challenge_dpop = true);
+    world
+        .call(&credentials, "ada")
+        .await
+        .err("every new credential");
+    let tokens = world.issuer().at("/token").len();
+    assert_eq!(tokens, 2);
+    world.change(|it| it.challenge_dpop = false);
+    world.call(&credentials, "ada").await.ok(0);
+    assert_eq!(world.issuer().at("/token").len(), tokens);
+}
+
+#[tokio::test]
 async fn a_disconnected_token_is_not_used_by_any_process() {
     let world = connected(Behaviour::default()).await;
     let one = world.credentials(auth());

@@ -340,6 +340,7 @@ impl World {
             let client = egress.client(portcullis_egress::Reach::Configured);
             let response = client.request(request).await.unwrap();
             let status = response.status();
+            credentials.observe("files", response.headers());
             if status.is_success() {
                 return Called {
                     status,
