@@ -45,7 +45,9 @@ pub struct InvalidName;
 
 /// A text that is no display name or group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a display name or group has 1 to 128 characters and no control characters; 200 groups at most")]
+#[error(
+    "a display name or group has 1 to 128 characters and no control characters; 200 groups at most"
+)]
 pub struct InvalidText;
 
 /// What could not be done to an account.
@@ -58,7 +60,9 @@ pub enum AccountError {
     #[error("there is an account `{0}` already; reset it, or choose another name")]
     Taken(AccountName),
     /// Somebody at a provider logs in to another account already.
-    #[error("this subject of the provider logs in to another account, or there is no account `{0}`")]
+    #[error(
+        "this subject of the provider logs in to another account, or there is no account `{0}`"
+    )]
     Linked(AccountName),
     /// A display name or group cannot be used.
     #[error(transparent)]
@@ -100,7 +104,9 @@ impl FromStr for AccountName {
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let begins = text.bytes().next().is_some_and(letter);
-        let goes_on = text.bytes().all(|byte| letter(byte) || b"._@-".contains(&byte));
+        let goes_on = text
+            .bytes()
+            .all(|byte| letter(byte) || b"._@-".contains(&byte));
         if begins && goes_on && text.len() <= NAME_BYTES_MAX {
             Ok(Self(text.into()))
         } else {

@@ -10,6 +10,7 @@ pub mod lockout;
 pub mod login;
 pub mod page;
 pub mod password;
+pub mod provider;
 pub mod scope;
 pub mod secret;
 pub mod totp;

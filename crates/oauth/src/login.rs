@@ -253,6 +253,11 @@ impl Visit {
         }
     }
 
+    fn has_query(&self, name: &str) -> bool {
+        let query = self.request.uri().query().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == name)
+    }
+
     fn event(&self, kind: AuthEventKind, outcome: AuthOutcome, reason: &'static str) -> AuthEvent {
         AuthEvent {
             reason: Some(reason),
@@ -274,7 +279,11 @@ impl Login {
     /// Records that somebody was told to wait, once for each delay.
     fn must_wait(&self, visit: &Visit, wait: Wait, account: Option<&Account>) -> Refusal {
         if wait.first {
-            let event = visit.event(AuthEventKind::Lockout, AuthOutcome::Failure, "too_many_tries");
+            let event = visit.event(
+                AuthEventKind::Lockout,
+                AuthOutcome::Failure,
+                "too_many_tries",
+            );
             self.store.auth_events().note(at(event, account));
         }
         Refusal::Wait {
@@ -282,4 +291,3 @@ impl Login {
         }
     }
 }
-

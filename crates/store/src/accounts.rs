@@ -204,8 +204,8 @@ impl Accounts<'_> {
         let name = name.to_owned();
         self.writer
             .run(move |connection| {
-                let changed =
-                    connection.execute("UPDATE accounts SET disabled = 0 WHERE name = ?1", [&name])?;
+                let changed = connection
+                    .execute("UPDATE accounts SET disabled = 0 WHERE name = ?1", [&name])?;
                 if changed == 0 {
                     return Ok(false);
                 }
@@ -296,12 +296,7 @@ impl Accounts<'_> {
     }
 
     /// Puts a better hash of the same password in the place of `old`.
-    pub async fn rehash(
-        self,
-        name: &str,
-        old: String,
-        new: String,
-    ) -> Result<(), RecordError> {
+    pub async fn rehash(self, name: &str, old: String, new: String) -> Result<(), RecordError> {
         let name = name.to_owned();
         self.writer
             .run(move |connection| {
@@ -352,10 +347,7 @@ impl Accounts<'_> {
         let name = name.to_owned();
         self.writer
             .run(move |connection| {
-                connection.execute(
-                    "UPDATE accounts SET totp = NULL WHERE name = ?1",
-                    [&name],
-                )?;
+                connection.execute("UPDATE accounts SET totp = NULL WHERE name = ?1", [&name])?;
                 forget_recovery_codes(connection, &name)?;
                 auth_events::insert(connection, &event)
             })
@@ -449,7 +441,11 @@ impl Accounts<'_> {
         self.writer
             .run(move |connection| {
                 let found = connection
-                    .query_row("SELECT 1 FROM accounts WHERE name = ?1", [&name], |_| Ok(()))
+                    .query_row(
+                        "SELECT 1 FROM accounts WHERE name = ?1",
+                        [&name],
+                        |_| Ok(()),
+                    )
                     .optional()?;
                 if found.is_none() || insert_identity(connection, &identity, &name)? == 0 {
                     return Ok(false);

@@ -1,8 +1,8 @@
 //! Cookies (RFC 6265): their names and attributes.
 
 use bytes::Bytes;
-use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use http::Response;
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use url::Url;
 
 /// The cookie of a session.

@@ -19,7 +19,11 @@ fn only_fit_passwords_may_be_chosen() {
         ("lovelace in paris", Err(Unfit::Name)),
         ("lovelace@example.com", Err(Unfit::Name)),
     ] {
-        assert_eq!(check(password, "lovelace@example.com"), expected, "{password}");
+        assert_eq!(
+            check(password, "lovelace@example.com"),
+            expected,
+            "{password}"
+        );
     }
     assert_eq!(check(&"x".repeat(1025), "ada"), Err(Unfit::Long));
 }

@@ -23,7 +23,12 @@ fn codes_are_those_of_rfc_6238() {
 #[test]
 fn a_code_counts_a_step_early_and_late_and_no_more() {
     let at = 1_111_111_109_u64 / 30;
-    for (step, counts) in [(at - 2, false), (at - 1, true), (at + 1, true), (at + 2, false)] {
+    for (step, counts) in [
+        (at - 2, false),
+        (at - 1, true),
+        (at + 1, true),
+        (at + 2, false),
+    ] {
         let found = totp().step_of("081804", 0, step * 30_000);
         assert_eq!(found.is_some(), counts, "{step}");
     }

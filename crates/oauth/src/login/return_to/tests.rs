@@ -8,7 +8,10 @@ fn only_a_path_of_ours_is_returned_to() {
         ("/a/b?c=d&e=%2F", Some("/a/b?c=d&e=%2F")),
         ("/a#b", Some("/a")),
         ("/a/../b", Some("/b")),
-        ("/x?u=https://evil.example", Some("/x?u=https://evil.example")),
+        (
+            "/x?u=https://evil.example",
+            Some("/x?u=https://evil.example"),
+        ),
         ("", None),
         ("a", None),
         ("//evil.example", None),
