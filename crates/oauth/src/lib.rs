@@ -4,11 +4,16 @@
 //! `egress`, and what it serves is handed to it by `proxy`, as a whole request for a whole response. Time is an argument
 //! everywhere, in Unix milliseconds.
 
+pub mod account;
 pub mod client;
 pub mod jwt;
+pub mod lockout;
 pub mod login;
 pub mod page;
+pub mod password;
+pub mod provider;
 pub mod scope;
 pub mod secret;
 pub mod secrets;
+pub mod totp;
 pub mod vault;

@@ -16,6 +16,7 @@ const STEPS: &[(&str, &str)] = &[
         "revocations",
         include_str!("migrations/0003_revocations.sql"),
     ),
+    ("accounts", include_str!("migrations/0006_accounts.sql")),
     (
         "credentials",
         include_str!("migrations/0007_credentials.sql"),
