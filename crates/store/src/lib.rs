@@ -4,13 +4,18 @@
 //! connections. Nothing here reads a clock or decides anything: times, names and outcomes come from
 //! the caller. What may be recorded, and when, belongs to `pipeline`.
 
+pub mod accounts;
 pub mod api_keys;
 pub mod auth_events;
+pub mod browser_sessions;
 pub mod calls;
+pub mod client_registrations;
 mod epoch;
 mod migrate;
 mod reader;
 pub mod revocations;
+pub mod secrets;
+pub mod server_tokens;
 mod writer;
 
 use std::fmt;
@@ -22,11 +27,16 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use accounts::{Account, AccountLink, Accounts, Identity, NewAccount};
 pub use api_keys::{ApiKeyRow, ApiKeys};
 pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
+pub use browser_sessions::{BrowserSession, BrowserSessions, NewBrowserSession, SessionSpan};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
+pub use client_registrations::{ClientRegistrationRow, ClientRegistrations};
 pub use migrate::MigrateError;
 pub use revocations::{Revocation, Revocations};
+pub use secrets::{SecretRow, Secrets};
+pub use server_tokens::{ServerConnectRow, ServerTokenKey, ServerTokenRow, ServerTokens};
 pub use writer::RecordError;
 
 use epoch::Epoch;
@@ -200,6 +210,49 @@ impl Store {
     /// What has been revoked.
     pub fn revocations(&self) -> Revocations<'_> {
         Revocations {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Who may log in.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Browsers that are logged in.
+    pub fn browser_sessions(&self) -> BrowserSessions<'_> {
+        BrowserSessions {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// Sealed secrets.
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Registrations of the gateway as a client of authorization servers.
+    pub fn client_registrations(&self) -> ClientRegistrations<'_> {
+        ClientRegistrations {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// Tokens that the gateway holds for servers.
+    pub fn server_tokens(&self) -> ServerTokens<'_> {
+        ServerTokens {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
             epoch: &self.inner.epoch,

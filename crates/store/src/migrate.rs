@@ -17,6 +17,11 @@ const STEPS: &[(&str, &str)] = &[
         include_str!("migrations/0003_revocations.sql"),
     ),
     ("api_keys", include_str!("migrations/0004_api_keys.sql")),
+    ("accounts", include_str!("migrations/0006_accounts.sql")),
+    (
+        "credentials",
+        include_str!("migrations/0007_credentials.sql"),
+    ),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.
