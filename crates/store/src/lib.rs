@@ -6,10 +6,15 @@
 
 pub mod auth_events;
 pub mod calls;
+pub mod consents;
 mod epoch;
+pub mod grants;
 mod migrate;
+pub mod oauth_clients;
 mod reader;
 pub mod revocations;
+pub mod signing_keys;
+pub mod spent;
 mod writer;
 
 use std::fmt;
@@ -23,8 +28,13 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
+pub use consents::{Consent, Consents};
+pub use grants::{Grant, Grants};
 pub use migrate::MigrateError;
+pub use oauth_clients::{OauthClient, OauthClients};
 pub use revocations::{Revocation, Revocations};
+pub use signing_keys::{SealedKey, SigningKeys};
+pub use spent::Spent;
 pub use writer::RecordError;
 
 use epoch::Epoch;
@@ -187,6 +197,47 @@ impl Store {
     /// What has been revoked.
     pub fn revocations(&self) -> Revocations<'_> {
         Revocations {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Grants, with their authorization codes and refresh tokens.
+    pub fn grants(&self) -> Grants<'_> {
+        Grants {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Consents that are remembered.
+    pub fn consents(&self) -> Consents<'_> {
+        Consents {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// What works once.
+    pub fn spent(&self) -> Spent<'_> {
+        Spent {
+            writer: &self.inner.writer,
+        }
+    }
+
+    /// Clients that registered themselves.
+    pub fn oauth_clients(&self) -> OauthClients<'_> {
+        OauthClients {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// Keys that sign tokens.
+    pub fn signing_keys(&self) -> SigningKeys<'_> {
+        SigningKeys {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
             epoch: &self.inner.epoch,

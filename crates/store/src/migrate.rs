@@ -16,6 +16,7 @@ const STEPS: &[(&str, &str)] = &[
         "revocations",
         include_str!("migrations/0003_revocations.sql"),
     ),
+    ("grants", include_str!("migrations/0005_grants.sql")),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.
