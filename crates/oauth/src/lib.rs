@@ -5,6 +5,8 @@
 //! everywhere, in Unix milliseconds.
 
 pub mod jwt;
+pub mod login;
+pub mod page;
 pub mod scope;
 pub mod secret;
 pub mod vault;
