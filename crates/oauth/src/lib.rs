@@ -9,4 +9,5 @@ pub mod login;
 pub mod page;
 pub mod scope;
 pub mod secret;
+pub mod server;
 pub mod vault;

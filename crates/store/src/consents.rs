@@ -84,6 +84,26 @@ impl Consents<'_> {
             .await
     }
 
+    /// Whether `account` has let `client`, at this place, have anything that is remembered.
+    pub async fn any(
+        self,
+        account: String,
+        client: String,
+        redirect_host: String,
+        now_ms: u64,
+    ) -> Result<bool, ReadError> {
+        self.readers
+            .run(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT 1 FROM consents WHERE account = ?1 AND client = ?2 \
+                         AND redirect_host = ?3 AND expires_ms > ?4",
+                    )?
+                    .exists(params![account, client, redirect_host, integer(now_ms)])
+            })
+            .await
+    }
+
     /// Forgets the consents of an account, for one client or for all.
     pub async fn withdraw(
         self,

@@ -4,6 +4,7 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
+use crate::auth_events::{self, AuthEvent};
 use crate::calls::ReadError;
 use crate::reader::Readers;
 use crate::writer::{RecordError, Writer};
@@ -29,8 +30,13 @@ pub struct OauthClients<'a> {
 }
 
 impl OauthClients<'_> {
-    /// Adds a client, unless `unused_max` that were never used are there already: `false` then.
-    pub async fn add(self, client: OauthClient, unused_max: u32) -> Result<bool, RecordError> {
+    /// Adds a client and records it, unless `unused_max` that were never used are there already: `false` then.
+    pub async fn add(
+        self,
+        client: OauthClient,
+        unused_max: u32,
+        event: AuthEvent,
+    ) -> Result<bool, RecordError> {
         self.writer
             .run(move |connection| {
                 let rows = connection
@@ -46,6 +52,9 @@ impl OauthClients<'_> {
                         integer(client.created_ms),
                         unused_max,
                     ])?;
+                if rows == 1 {
+                    auth_events::insert(connection, &event)?;
+                }
                 Ok(rows == 1)
             })
             .await
