@@ -244,11 +244,7 @@ impl Grants<'_> {
     }
 
     /// The grants of a subject, or all, that are in force; the latest first.
-    pub async fn list(
-        self,
-        subject: Option<String>,
-        now_ms: u64,
-    ) -> Result<Vec<Grant>, ReadError> {
+    pub async fn list(self, subject: Option<String>, now_ms: u64) -> Result<Vec<Grant>, ReadError> {
         self.readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(
@@ -372,7 +368,15 @@ fn redeem(connection: &Connection, shown: &Redemption) -> rusqlite::Result<Taken
     };
     if kept.spent {
         let (now_ms, ttl_ms) = (shown.now_ms, shown.access_ttl_ms);
-        reused(connection, &grant, now_ms, ttl_ms, "code", &shown.issuer, shown.address.as_deref())?;
+        reused(
+            connection,
+            &grant,
+            now_ms,
+            ttl_ms,
+            "code",
+            &shown.issuer,
+            shown.address.as_deref(),
+        )?;
         return Ok(Taken::Reused);
     }
     connection
@@ -451,7 +455,15 @@ fn rotate(connection: &Connection, shown: &Rotation) -> rusqlite::Result<Taken> 
     if spent {
         let (now_ms, ttl_ms) = (shown.now_ms, shown.access_ttl_ms);
         let address = shown.address.as_deref();
-        reused(connection, &grant, now_ms, ttl_ms, "refresh_token", &shown.issuer, address)?;
+        reused(
+            connection,
+            &grant,
+            now_ms,
+            ttl_ms,
+            "refresh_token",
+            &shown.issuer,
+            address,
+        )?;
         return Ok(Taken::Reused);
     }
     if grant.client != shown.client {
@@ -518,7 +530,14 @@ fn reused(
 ) -> rusqlite::Result<()> {
     let reuse = AuthEvent {
         reason: Some(what),
-        ..event(AuthEventKind::Reuse, AuthOutcome::Failure, grant, now_ms, issuer, address)
+        ..event(
+            AuthEventKind::Reuse,
+            AuthOutcome::Failure,
+            grant,
+            now_ms,
+            issuer,
+            address,
+        )
     };
     auth_events::insert(connection, &reuse)?;
     if revoke(connection, &grant.id, now_ms, access_ttl_ms)? {

@@ -81,7 +81,11 @@ impl AuthorizationServer {
         };
         Ok(Tokens {
             access_token: signer.sign("at+jwt", &claims)?,
-            token_type: if access.jkt.is_some() { "DPoP" } else { "Bearer" },
+            token_type: if access.jkt.is_some() {
+                "DPoP"
+            } else {
+                "Bearer"
+            },
             expires_in,
             refresh_token: None,
             scope: claims.scope,

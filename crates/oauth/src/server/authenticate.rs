@@ -110,14 +110,18 @@ impl AuthorizationServer {
             }
         };
         let types = ["jwt", "client-authentication+jwt"];
-        let claims: ClientClaims =
-            match assertion::verify(token, &keys, &assertion::ALGORITHMS, &types) {
-                Ok(claims) => claims,
-                Err(distrust) => {
-                    tracing::info!(client = &*client.id, %distrust, "a client's assertion is refused");
-                    return Err(invalid_client("assertion_distrusted"));
-                }
-            };
+        let claims: ClientClaims = match assertion::verify(
+            token,
+            &keys,
+            &assertion::ALGORITHMS,
+            &types,
+        ) {
+            Ok(claims) => claims,
+            Err(distrust) => {
+                tracing::info!(client = &*client.id, %distrust, "a client's assertion is refused");
+                return Err(invalid_client("assertion_distrusted"));
+            }
+        };
         if claims.iss != *client.id || claims.sub != *client.id {
             return Err(invalid_client("assertion_client"));
         }
@@ -148,9 +152,10 @@ fn shown(headers: &HeaderMap, form: &Parameters) -> Result<(String, Shown), Refu
                 "Send one Authorization header.",
             ));
         }
-        basic = Some(read_basic(value.as_bytes()).ok_or_else(|| {
-            invalid_client("client_authentication_malformed")
-        })?);
+        basic = Some(
+            read_basic(value.as_bytes())
+                .ok_or_else(|| invalid_client("client_authentication_malformed"))?,
+        );
     }
     let body_secret = form.get("client_secret");
     let assertion = form.get("client_assertion");
@@ -197,7 +202,8 @@ fn shown(headers: &HeaderMap, form: &Parameters) -> Result<(String, Shown), Refu
     // RFC 7521 §4.2: without client_id, the assertion's subject names the client; what it says is verified afterwards.
     let id = match named {
         Some(id) => id.to_owned(),
-        None => assertion::unverified_subject(token).ok_or_else(|| invalid_client("assertion_malformed"))?,
+        None => assertion::unverified_subject(token)
+            .ok_or_else(|| invalid_client("assertion_malformed"))?,
     };
     Ok((id, Shown::Assertion(Zeroizing::new(token.to_owned()))))
 }

@@ -78,8 +78,17 @@ impl AuthorizationServer {
         };
         let answered = match read {
             Ok((asked, prompt)) => {
-                self.ask(&client, &redirect, &asked, prompt, &parameters, session.as_ref(), peer, now_ms)
-                    .await
+                self.ask(
+                    &client,
+                    &redirect,
+                    &asked,
+                    prompt,
+                    &parameters,
+                    session.as_ref(),
+                    peer,
+                    now_ms,
+                )
+                .await
             }
             Err(refusal) => Err(refusal),
         };
@@ -90,7 +99,10 @@ impl AuthorizationServer {
                 self.note_refusal(&refusal, Some(&client.id), account, peer, now_ms);
                 let state = parameters.get("state");
                 let target = self.error_target(&redirect, state, &refusal);
-                if self.is_trusted(&client, &redirect, session.as_ref(), now_ms).await {
+                if self
+                    .is_trusted(&client, &redirect, session.as_ref(), now_ms)
+                    .await
+                {
                     page::see_other(&target)
                 } else {
                     let place = redirect.place();
@@ -150,7 +162,10 @@ impl AuthorizationServer {
     }
 
     /// Sends a request that is in order to the login, to the consent page, or, where consent is remembered, back with a code.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request, on its one way")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one request, on its one way"
+    )]
     async fn ask(
         &self,
         client: &Client,
@@ -177,7 +192,9 @@ impl AuthorizationServer {
             return self.start_login(parameters, prompt, now_ms);
         };
         if !prompt.consent && self.is_remembered(asked, redirect, session, now_ms).await? {
-            return self.give_code(asked, session, "remembered", peer, now_ms).await;
+            return self
+                .give_code(asked, session, "remembered", peer, now_ms)
+                .await;
         }
         if prompt.none {
             return Err(Refusal::new(
@@ -321,9 +338,16 @@ impl AuthorizationServer {
             reason: None,
             ..given.clone()
         };
-        self.store.grants().add(grant, stored, vec![given, issued]).await?;
+        self.store
+            .grants()
+            .add(grant, stored, vec![given, issued])
+            .await?;
         let Ok(redirect) = RedirectUri::parse(&asked.redirect_uri) else {
-            return Err(Refusal::new(Code::InvalidRequest, "redirect_uri", "The redirect URI is malformed."));
+            return Err(Refusal::new(
+                Code::InvalidRequest,
+                "redirect_uri",
+                "The redirect URI is malformed.",
+            ));
         };
         let mut answer = vec![("code", code.as_str())];
         if let Some(state) = &asked.state {

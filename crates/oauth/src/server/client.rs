@@ -243,7 +243,11 @@ impl Metadata {
         let name = clean_name(self.client_name.as_deref().unwrap_or_default());
         Ok(Client {
             id: id.into(),
-            name: if name.is_empty() { id.into() } else { name.into() },
+            name: if name.is_empty() {
+                id.into()
+            } else {
+                name.into()
+            },
             origin,
             redirect_uris,
             methods: vec![method],
@@ -307,9 +311,7 @@ fn keys_at(uri: &str, plain_http: bool) -> Result<Keys, InvalidMetadata> {
     let clean = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     match url.scheme() {
         "https" if clean => Ok(Keys::At(url, Reach::Public)),
-        "http" if clean && plain_http && is_loopback(&url) => {
-            Ok(Keys::At(url, Reach::Configured))
-        }
+        "http" if clean && plain_http && is_loopback(&url) => Ok(Keys::At(url, Reach::Configured)),
         _ => Err(InvalidMetadata::Keys),
     }
 }

@@ -91,7 +91,10 @@ impl Clients {
         // What was accepted once is accepted again, unless the rules have become stricter since.
         let mut client = serde_json::from_str::<Metadata>(&row.metadata)
             .ok()
-            .and_then(|it| it.accept(id, Origin::Registered, &AuthMethod::ALL, false).ok())
+            .and_then(|it| {
+                it.accept(id, Origin::Registered, &AuthMethod::ALL, false)
+                    .ok()
+            })
             .ok_or(NoClient::Unknown)?;
         client.secret = row.secret;
         Ok(Arc::new(client))
@@ -127,9 +130,10 @@ fn build(id: &str, settings: &StaticClient) -> Result<Client, BuildError> {
     if uses_codes && redirect_uris.is_empty() {
         return Err(problem("uses authorization codes; give it `redirect_uris`"));
     }
-    let own_right = settings.grant_types.iter().any(|it| {
-        matches!(it, GrantType::ClientCredentials | GrantType::JwtBearer)
-    });
+    let own_right = settings
+        .grant_types
+        .iter()
+        .any(|it| matches!(it, GrantType::ClientCredentials | GrantType::JwtBearer));
     if own_right && matches!(settings.credential, Credential::None) {
         return Err(problem(
             "gets tokens by its own right; give it a secret or keys",
@@ -156,7 +160,8 @@ fn build(id: &str, settings: &StaticClient) -> Result<Client, BuildError> {
                 source,
             };
             let text = std::fs::read(path).map_err(failed)?;
-            let keys = read_keys(&text).ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))?;
+            let keys =
+                read_keys(&text).ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))?;
             Keys::Fixed(keys)
         }
         Credential::None | Credential::Secret(_) | Credential::SecretDigest(_) => Keys::None,
@@ -172,7 +177,11 @@ fn build(id: &str, settings: &StaticClient) -> Result<Client, BuildError> {
         grant_types: settings.grant_types.clone(),
         scopes: settings.scopes.clone(),
         default_scopes: settings.scopes.clone(),
-        groups: settings.groups.iter().map(|it| it.as_str().into()).collect(),
+        groups: settings
+            .groups
+            .iter()
+            .map(|it| it.as_str().into())
+            .collect(),
         introspects: settings.introspects,
     })
 }

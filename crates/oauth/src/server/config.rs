@@ -17,10 +17,6 @@ pub const ACCESS_TOKEN_TTL_MAX: Duration = Duration::from_mins(30);
 
 /// Settings of the authorization server.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of its own in the configuration"
-)]
 pub struct Config {
     /// How long an access token lives; at most [`ACCESS_TOKEN_TTL_MAX`].
     pub access_token_ttl: Duration,
@@ -193,7 +189,9 @@ pub enum BuildError {
         problem: &'static str,
     },
     /// A key file cannot be read.
-    #[error("the key file `{path}` of the client `{client}` cannot be used; it has to hold a JWK or a JWK set")]
+    #[error(
+        "the key file `{path}` of the client `{client}` cannot be used; it has to hold a JWK or a JWK set"
+    )]
     KeyFile {
         /// The client.
         client: String,
@@ -221,11 +219,41 @@ impl Config {
     pub(crate) fn check(&self, catalogue: &Scopes) -> Result<(), BuildError> {
         let minute = Duration::from_mins(1);
         let bounds = [
-            ("access_token_ttl", self.access_token_ttl, minute, ACCESS_TOKEN_TTL_MAX, "between 1 and 30 minutes"),
-            ("code_ttl", self.code_ttl, Duration::from_secs(10), minute.saturating_mul(10), "between 10 seconds and 10 minutes"),
-            ("refresh_token_idle_ttl", self.refresh_token_idle_ttl, minute, Duration::MAX, "at least a minute"),
-            ("grant_ttl", self.grant_ttl, self.refresh_token_idle_ttl, Duration::MAX, "at least as long as `refresh_token_idle_ttl`"),
-            ("key_period", self.key_period, Duration::from_hours(2), Duration::MAX, "at least 2 hours"),
+            (
+                "access_token_ttl",
+                self.access_token_ttl,
+                minute,
+                ACCESS_TOKEN_TTL_MAX,
+                "between 1 and 30 minutes",
+            ),
+            (
+                "code_ttl",
+                self.code_ttl,
+                Duration::from_secs(10),
+                minute.saturating_mul(10),
+                "between 10 seconds and 10 minutes",
+            ),
+            (
+                "refresh_token_idle_ttl",
+                self.refresh_token_idle_ttl,
+                minute,
+                Duration::MAX,
+                "at least a minute",
+            ),
+            (
+                "grant_ttl",
+                self.grant_ttl,
+                self.refresh_token_idle_ttl,
+                Duration::MAX,
+                "at least as long as `refresh_token_idle_ttl`",
+            ),
+            (
+                "key_period",
+                self.key_period,
+                Duration::from_hours(2),
+                Duration::MAX,
+                "at least 2 hours",
+            ),
         ];
         for (name, value, min, max, bounds) in bounds {
             if value < min || value > max {

@@ -9,7 +9,7 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::ORIGIN;
+use http::header::{HeaderValue, ORIGIN};
 use http::{HeaderMap, Request, Response, StatusCode};
 use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, Consent};
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,11 @@ impl AuthorizationServer {
         };
         let pending = serde_json::to_vec(&pending).map_err(|error| {
             tracing::error!(%error, "a pending request could not be written");
-            Refusal::new(Code::ServerError, "internal", "The server could not do this; try again later.")
+            Refusal::new(
+                Code::ServerError,
+                "internal",
+                "The server could not do this; try again later.",
+            )
         })?;
         let request = secret::base64url(&self.vault.seal(PURPOSE, &pending)?);
         let scopes: Scopes = asked.scopes.parse().unwrap_or_default();
@@ -129,7 +133,9 @@ impl AuthorizationServer {
         let place = redirect.place();
         let page = ConsentPage {
             client: &client.name,
-            client_host: host.as_deref().filter(|_| client.origin == Origin::Document),
+            client_host: host
+                .as_deref()
+                .filter(|_| client.origin == Origin::Document),
             verified: client.origin == Origin::Static,
             place: &place,
             local: redirect.is_local(),
@@ -139,7 +145,7 @@ impl AuthorizationServer {
             scopes: lines,
             refreshes_days: client
                 .may(GrantType::RefreshToken)
-                .then(|| self.config.grant_ttl.as_secs() / (24 * 60 * 60)),
+                .then_some(self.config.grant_ttl.as_secs() / (24 * 60 * 60)),
             display: &session.display,
             account: &session.account,
             csrf: &session.csrf,
@@ -180,26 +186,45 @@ impl AuthorizationServer {
     ) -> Result<Response<Bytes>, Refusal> {
         let refuse = |reason, text| Err(Refusal::new(Code::InvalidRequest, reason, text));
         if !is_from_own_page(request.headers(), &self.issuer) {
-            return refuse("cross_site", "This form was sent from another site. Start again from the application.");
+            return refuse(
+                "cross_site",
+                "This form was sent from another site. Start again from the application.",
+            );
         }
         let form = Parameters::from_form(request.headers(), request.body())?;
         let Some(session) = session else {
-            return refuse("no_session", "Your login has ended. Start again from the application.");
+            return refuse(
+                "no_session",
+                "Your login has ended. Start again from the application.",
+            );
         };
         let csrf = form.get("csrf").unwrap_or_default();
         if !secret::equal(csrf.as_bytes(), session.csrf.as_bytes()) {
-            return refuse("csrf", "This form does not belong to your login. Start again from the application.");
+            return refuse(
+                "csrf",
+                "This form does not belong to your login. Start again from the application.",
+            );
         }
-        let Some(pending) = self.open_pending(form.get("request").unwrap_or_default(), &session) else {
-            return refuse("consent_request", "This form does not belong to your login. Start again from the application.");
+        let Some(pending) = self.open_pending(form.get("request").unwrap_or_default(), &session)
+        else {
+            return refuse(
+                "consent_request",
+                "This form does not belong to your login. Start again from the application.",
+            );
         };
         let until_ms = pending.asked_ms.saturating_add(PENDING_MS);
         if until_ms <= now_ms {
-            return refuse("consent_late", "This page was open for too long. Start again from the application.");
+            return refuse(
+                "consent_late",
+                "This page was open for too long. Start again from the application.",
+            );
         }
         let id = format!("consent:{}", pending.id);
         if !self.store.spent().take(id, until_ms).await? {
-            return refuse("consent_twice", "This form was sent before. Start again from the application.");
+            return refuse(
+                "consent_twice",
+                "This form was sent before. Start again from the application.",
+            );
         }
         let asked = &pending.asked;
         let Ok(redirect) = RedirectUri::parse(&asked.redirect_uri) else {
@@ -220,10 +245,13 @@ impl AuthorizationServer {
             let target = self.error_target(&redirect, asked.state.as_deref(), &denied);
             return Ok(page::see_other(&target));
         }
-        let days = form.get("remember").and_then(|days| days.parse::<u64>().ok());
+        let days = form
+            .get("remember")
+            .and_then(|days| days.parse::<u64>().ok());
         let days = days.filter(|days| REMEMBERED_DAYS.contains(days) && *days <= pending.days_max);
         if let Some(days) = days {
-            self.remember(asked, &redirect, &session, days, now_ms).await?;
+            self.remember(asked, &redirect, &session, days, now_ms)
+                .await?;
         }
         if asked.client.starts_with(REGISTERED_PREFIX) {
             self.store
@@ -231,7 +259,8 @@ impl AuthorizationServer {
                 .touch(asked.client.clone(), now_ms)
                 .await?;
         }
-        self.give_code(asked, &session, "allowed", peer, now_ms).await
+        self.give_code(asked, &session, "allowed", peer, now_ms)
+            .await
     }
 
     fn open_pending(&self, sealed: &str, session: &Session) -> Option<Pending> {
@@ -268,11 +297,11 @@ impl AuthorizationServer {
 ///
 /// A page that sends no referrer sends `Origin: null`, so that this counts only if the browser also names the site.
 fn is_from_own_page(headers: &HeaderMap, origin: &str) -> bool {
-    let site = headers.get("sec-fetch-site").map(|it| it.as_bytes());
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if site.is_some_and(|site| site != b"same-origin") {
         return false;
     }
-    match headers.get(ORIGIN).map(|it| it.as_bytes()) {
+    match headers.get(ORIGIN).map(HeaderValue::as_bytes) {
         None => true,
         Some(b"null") => site.is_some(),
         Some(named) => named == origin.as_bytes(),

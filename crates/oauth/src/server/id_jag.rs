@@ -52,7 +52,11 @@ impl AuthorizationServer {
             ));
         }
         let token = call.form.get("assertion").ok_or_else(|| {
-            Refusal::new(Code::InvalidRequest, "no_assertion", "assertion is missing.")
+            Refusal::new(
+                Code::InvalidRequest,
+                "no_assertion",
+                "assertion is missing.",
+            )
         })?;
         let (name, claims) = self.verify_id_jag(token, call).await?;
         let asked = call.form.get("resource");
@@ -84,11 +88,7 @@ impl AuthorizationServer {
             .await
     }
 
-    async fn verify_id_jag(
-        &self,
-        token: &str,
-        call: &Call<'_>,
-    ) -> Result<(&str, Claims), Refusal> {
+    async fn verify_id_jag(&self, token: &str, call: &Call<'_>) -> Result<(&str, Claims), Refusal> {
         let kid = jwt::peek(token)
             .map_err(|_malformed| distrusted("assertion_malformed"))?
             .kid;
@@ -105,13 +105,16 @@ impl AuthorizationServer {
                 call.now_ms,
             )
             .await;
-        let claims: Claims =
-            assertion::verify(token, &keys, &issuer.algorithms, &["oauth-id-jag+jwt"]).map_err(
-                |distrust| {
-                    tracing::info!(issuer = issuer.issuer, %distrust, "an identity assertion is refused");
-                    distrusted("assertion_distrusted")
-                },
-            )?;
+        let claims: Claims = assertion::verify(
+            token,
+            &keys,
+            &issuer.algorithms,
+            &["oauth-id-jag+jwt"],
+        )
+        .map_err(|distrust| {
+            tracing::info!(issuer = issuer.issuer, %distrust, "an identity assertion is refused");
+            distrusted("assertion_distrusted")
+        })?;
         if claims.iss != issuer.issuer {
             return Err(distrusted("assertion_issuer"));
         }

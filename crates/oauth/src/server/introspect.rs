@@ -87,9 +87,9 @@ impl AuthorizationServer {
         if client.is_public() {
             return Err(invalid_client("public_client"));
         }
-        let token = form.get("token").ok_or_else(|| {
-            Refusal::new(Code::InvalidRequest, "no_token", "token is missing.")
-        })?;
+        let token = form
+            .get("token")
+            .ok_or_else(|| Refusal::new(Code::InvalidRequest, "no_token", "token is missing."))?;
         let answer = if token.starts_with("pcr_") {
             self.refresh_token_answer(token, now_ms).await?
         } else {
@@ -103,16 +103,18 @@ impl AuthorizationServer {
     async fn refresh_token_answer(&self, token: &str, now_ms: u64) -> Result<Answer, Refusal> {
         let digest = secret::sha256(token.as_bytes());
         let found = self.store.grants().of_refresh_token(digest, now_ms).await?;
-        Ok(found.map_or_else(Answer::default, |(grant, expires_ms)| Answer {
-            active: true,
-            iss: Some(self.issuer.to_string()),
-            sub: Some(grant.subject),
-            aud: Some(grant.resource),
-            client_id: Some(grant.client),
-            scope: Some(grant.scopes),
-            exp: Some(expires_ms / 1000),
-            ..Answer::default()
-        }))
+        Ok(
+            found.map_or_else(Answer::default, |(grant, expires_ms)| Answer {
+                active: true,
+                iss: Some(self.issuer.to_string()),
+                sub: Some(grant.subject),
+                aud: Some(grant.resource),
+                client_id: Some(grant.client),
+                scope: Some(grant.scopes),
+                exp: Some(expires_ms / 1000),
+                ..Answer::default()
+            }),
+        )
     }
 
     async fn access_token_answer(&self, token: &str, now_ms: u64) -> Result<Answer, Refusal> {
@@ -131,7 +133,11 @@ impl AuthorizationServer {
         }
         Ok(Answer {
             active: true,
-            token_type: Some(if claims.cnf.is_some() { "DPoP" } else { "Bearer" }),
+            token_type: Some(if claims.cnf.is_some() {
+                "DPoP"
+            } else {
+                "Bearer"
+            }),
             iss: Some(claims.iss),
             sub: Some(claims.sub),
             aud: Some(claims.aud),

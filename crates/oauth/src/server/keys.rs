@@ -20,7 +20,10 @@ use crate::vault::{Unsealable, Vault};
 const LEAD_MS: u64 = 15 * 60_000;
 
 /// How long a key is published after the next one signs: longer than any token lives.
-#[expect(clippy::cast_possible_truncation, reason = "half an hour in milliseconds")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "half an hour in milliseconds"
+)]
 const AFTER_MS: u64 = ACCESS_TOKEN_TTL_MAX.as_millis() as u64 + 5 * 60_000;
 
 /// Why there are no keys.
@@ -133,7 +136,9 @@ impl KeyRing {
             self.store.signing_keys().add(key, None, event).await?;
             return self.load().await;
         };
-        let due_ms = latest_ms.saturating_add(self.period_ms).saturating_sub(LEAD_MS);
+        let due_ms = latest_ms
+            .saturating_add(self.period_ms)
+            .saturating_sub(LEAD_MS);
         if now_ms >= due_ms {
             let (key, event) = self.make(now_ms.saturating_add(LEAD_MS), now_ms, "scheduled")?;
             self.store

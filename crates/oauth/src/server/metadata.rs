@@ -15,6 +15,10 @@ const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// RFC 8414 §2, with the members of OpenID Connect that parsers of its documents demand.
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the members are those of the RFCs"
+)]
 struct Document<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
@@ -58,7 +62,7 @@ impl AuthorizationServer {
             .filter(|it| **it != AuthMethod::None)
             .map(|it| it.as_str())
             .collect();
-        let algorithms: Vec<String> = assertion::ALGORITHMS.iter().map(algorithm).collect();
+        let algorithms: Vec<String> = assertion::ALGORITHMS.into_iter().map(algorithm).collect();
         let id_jag = !self.config.id_jag_issuers.is_empty();
         let mut grant_types = vec![
             GrantType::AuthorizationCode.as_str(),
@@ -101,6 +105,7 @@ impl AuthorizationServer {
                 .config
                 .dpop_algorithms
                 .iter()
+                .copied()
                 .map(algorithm)
                 .collect(),
             protected_resources: self.resources.iter().map(|it| it.uri.as_str()).collect(),
@@ -127,7 +132,7 @@ impl AuthorizationServer {
     }
 }
 
-fn algorithm(algorithm: &crate::jwt::Algorithm) -> String {
+fn algorithm(algorithm: crate::jwt::Algorithm) -> String {
     format!("{algorithm:?}")
 }
 

@@ -57,7 +57,10 @@ impl Parameters {
                 return Err(InvalidParameters::TooMuch);
             }
             let name = name.into_owned();
-            if parameters.insert(name.clone(), value.into_owned()).is_some() {
+            if parameters
+                .insert(name.clone(), value.into_owned())
+                .is_some()
+            {
                 repeated.push(name);
             }
         }

@@ -90,14 +90,18 @@ impl AuthorizationServer {
         }
         let malformed = |reason, text| Refusal::new(Code::InvalidClientMetadata, reason, text);
         if !has_media_type(request.headers(), "application/json") {
-            return Err(malformed("media_type", "Send the metadata as application/json."));
+            return Err(malformed(
+                "media_type",
+                "Send the metadata as application/json.",
+            ));
         }
         if request.body().len() > BYTES_MAX {
             return Err(malformed("too_large", "Send at most 16 KiB of metadata."));
         }
-        let mut metadata: Metadata = serde_json::from_slice(request.body()).map_err(|_malformed| {
-            malformed("malformed", "The metadata are not as RFC 7591 has them.")
-        })?;
+        let mut metadata: Metadata =
+            serde_json::from_slice(request.body()).map_err(|_malformed| {
+                malformed("malformed", "The metadata are not as RFC 7591 has them.")
+            })?;
         // The server chooses both.
         metadata.client_id = None;
         metadata.client_secret = None;
@@ -140,7 +144,12 @@ impl AuthorizationServer {
                 peer,
             )
         };
-        if !self.store.oauth_clients().add(row, UNUSED_MAX, event).await? {
+        if !self
+            .store
+            .oauth_clients()
+            .add(row, UNUSED_MAX, event)
+            .await?
+        {
             return Err(slow_down());
         }
         let answer = Registered {

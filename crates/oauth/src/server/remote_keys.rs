@@ -113,7 +113,8 @@ impl RemoteKeys {
 }
 
 fn has(keys: &[Jwk], kid: &str) -> bool {
-    keys.iter().any(|key| key.common.key_id.as_deref() == Some(kid))
+    keys.iter()
+        .any(|key| key.common.key_id.as_deref() == Some(kid))
 }
 
 /// The one key that a token's `kid` means: that of this name, or the only one there is if it has none.

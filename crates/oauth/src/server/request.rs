@@ -40,7 +40,11 @@ pub(crate) struct Prompt {
 impl Prompt {
     pub(crate) fn parse(text: Option<&str>) -> Option<Self> {
         let mut prompt = Self::default();
-        for word in text.unwrap_or_default().split(' ').filter(|it| !it.is_empty()) {
+        for word in text
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|it| !it.is_empty())
+        {
             match word {
                 "none" => prompt.none = true,
                 "login" | "select_account" => prompt.login = true,
@@ -95,7 +99,10 @@ impl AuthorizationServer {
                 "The client may not use authorization codes.",
             );
         }
-        if parameters.get("response_mode").is_some_and(|it| it != "query") {
+        if parameters
+            .get("response_mode")
+            .is_some_and(|it| it != "query")
+        {
             return refuse(
                 Code::InvalidRequest,
                 "response_mode",
@@ -180,22 +187,17 @@ impl AuthorizationServer {
         asked: Option<&str>,
     ) -> Result<Scopes, Refusal> {
         let invalid = |reason, text| Refusal::new(Code::InvalidScope, reason, text);
-        let scopes = match asked {
-            Some(text) => {
-                // OpenID Connect's word for a refresh token, which a client's grant types decide on here.
-                let words = text.split(' ').filter(|it| *it != "offline_access");
-                words
-                    .collect::<Vec<_>>()
-                    .join(" ")
-                    .parse::<Scopes>()
-                    .map_err(|_invalid| invalid("scope_malformed", "The scope is malformed."))?
-            }
-            None => {
-                let own = client.default_scopes.as_ref();
-                let own = own.map(|own| own.intersection(&self.catalogue));
-                let default = own.filter(|own| !own.is_empty());
-                default.unwrap_or_else(|| self.config.default_scopes.clone())
-            }
+        let scopes = if let Some(text) = asked {
+            // OpenID Connect's word for a refresh token, which a client's grant types decide on here.
+            let words = text.split(' ').filter(|it| *it != "offline_access");
+            let text = words.collect::<Vec<_>>().join(" ");
+            text.parse::<Scopes>()
+                .map_err(|_invalid| invalid("scope_malformed", "The scope is malformed."))?
+        } else {
+            let own = client.default_scopes.as_ref();
+            let own = own.map(|own| own.intersection(&self.catalogue));
+            let default = own.filter(|own| !own.is_empty());
+            default.unwrap_or_else(|| self.config.default_scopes.clone())
         };
         if scopes.is_empty() && !self.catalogue.is_empty() {
             return Err(invalid("no_scope", "Name the scopes that are needed."));

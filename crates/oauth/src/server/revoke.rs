@@ -43,9 +43,9 @@ impl AuthorizationServer {
         let client = self
             .authenticate(request.headers(), &form, peer, now_ms)
             .await?;
-        let token = form.get("token").ok_or_else(|| {
-            Refusal::new(Code::InvalidRequest, "no_token", "token is missing.")
-        })?;
+        let token = form
+            .get("token")
+            .ok_or_else(|| Refusal::new(Code::InvalidRequest, "no_token", "token is missing."))?;
         let kind = AuthEventKind::Revocation;
         let event = AuthEvent {
             client: Some(client.id.clone()),

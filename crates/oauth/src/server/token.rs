@@ -17,7 +17,10 @@ use crate::server::parameters::Parameters;
 use crate::server::{AuthorizationServer, address_of, config, millis, pkce};
 
 /// How long what is revoked could still be believed, in milliseconds.
-#[expect(clippy::cast_possible_truncation, reason = "half an hour in milliseconds")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "half an hour in milliseconds"
+)]
 pub(crate) const REVOKED_KEPT_MS: u64 =
     config::ACCESS_TOKEN_TTL_MAX.as_millis() as u64 + 5 * 60_000;
 
@@ -60,7 +63,11 @@ impl AuthorizationServer {
             .authenticate(request.headers(), form, peer, now_ms)
             .await?;
         let grant_type = form.get("grant_type").ok_or_else(|| {
-            Refusal::new(Code::InvalidRequest, "no_grant_type", "grant_type is missing.")
+            Refusal::new(
+                Code::InvalidRequest,
+                "no_grant_type",
+                "grant_type is missing.",
+            )
         })?;
         let grant_type = GrantType::from_text(grant_type).ok_or_else(|| {
             Refusal::new(
@@ -152,7 +159,11 @@ impl AuthorizationServer {
         let asked = call.form.get("scope");
         let asked = asked.map(str::parse::<Scopes>).transpose();
         let asked = asked.map_err(|_invalid| {
-            Refusal::new(Code::InvalidScope, "scope_malformed", "The scope is malformed.")
+            Refusal::new(
+                Code::InvalidScope,
+                "scope_malformed",
+                "The scope is malformed.",
+            )
         })?;
         let next = secret::generate("pcr_")?;
         let rotation = Rotation {
@@ -250,7 +261,11 @@ impl AuthorizationServer {
     }
 
     /// The thumbprint of the key that the request proves possession of (RFC 9449 §5).
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "proofs come with the verifier's checker")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "proofs come with the verifier's checker"
+    )]
     fn proven_key(
         &self,
         _request: &Request<Bytes>,

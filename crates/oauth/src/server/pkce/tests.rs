@@ -9,7 +9,14 @@ fn the_example_of_the_rfc_is_right() {
 
 #[test]
 fn what_is_no_verifier_has_no_challenge() {
-    for text in ["", "short", &"a".repeat(42), &"a".repeat(129), &"é".repeat(43), &" ".repeat(50)] {
+    for text in [
+        "",
+        "short",
+        &"a".repeat(42),
+        &"a".repeat(129),
+        &"é".repeat(43),
+        &" ".repeat(50),
+    ] {
         assert_eq!(challenge_of(text), None, "{text}");
     }
     assert!(!is_challenge(&"a".repeat(44)));

@@ -95,7 +95,10 @@ fn only_the_port_of_a_loopback_address_may_differ() {
 #[test]
 fn parameters_are_added_without_touching_the_rest() {
     let uri = RedirectUri::parse("https://app.example/cb?a=%41").unwrap();
-    assert_eq!(uri.with(&[("state", "x&y")]), "https://app.example/cb?a=%41&state=x%26y");
+    assert_eq!(
+        uri.with(&[("state", "x&y")]),
+        "https://app.example/cb?a=%41&state=x%26y"
+    );
     let bare = RedirectUri::parse("http://127.0.0.1:9").unwrap();
     assert_eq!(bare.with(&[("code", "c")]), "http://127.0.0.1:9?code=c");
 }
@@ -104,11 +107,19 @@ fn parameters_are_added_without_touching_the_rest() {
 fn places_show_where_the_code_goes() {
     for (text, place, local) in [
         ("https://app.example/cb", "https://app.example", false),
-        ("https://app.example:8443/cb", "https://app.example:8443", false),
+        (
+            "https://app.example:8443/cb",
+            "https://app.example:8443",
+            false,
+        ),
         ("http://127.0.0.1:9/cb", "http://127.0.0.1", true),
         ("http://[::1]:9/cb", "http://[::1]", true),
         ("com.example.app:/cb", "com.example.app:", true),
-        ("https://xn--pple-43d.example/cb", "https://xn--pple-43d.example", false),
+        (
+            "https://xn--pple-43d.example/cb",
+            "https://xn--pple-43d.example",
+            false,
+        ),
     ] {
         let uri = RedirectUri::parse(text).unwrap();
         assert_eq!((uri.place().as_str(), uri.is_local()), (place, local));
