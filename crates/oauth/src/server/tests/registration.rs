@@ -1,5 +1,6 @@
 //! Clients that register themselves.
 
+use base64::Engine as _;
 use serde_json::json;
 
 use super::*;
@@ -107,7 +108,6 @@ async fn a_client_with_a_secret_needs_it() {
             ("code_verifier", VERIFIER),
         ],
     );
-    use base64::Engine as _;
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
     let basic = format!("Basic {basic}").parse().unwrap();
     request.headers_mut().insert("authorization", basic);
