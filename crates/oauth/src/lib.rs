@@ -4,10 +4,15 @@
 //! `egress`, and what it serves is handed to it by `proxy`, as a whole request for a whole response. Time is an argument
 //! everywhere, in Unix milliseconds.
 
+pub mod account;
 pub mod jwt;
+pub mod lockout;
 pub mod login;
 pub mod page;
+pub mod password;
+pub mod provider;
 pub mod scope;
 pub mod secret;
 pub mod server;
+pub mod totp;
 pub mod vault;

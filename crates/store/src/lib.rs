@@ -4,7 +4,9 @@
 //! connections. Nothing here reads a clock or decides anything: times, names and outcomes come from
 //! the caller. What may be recorded, and when, belongs to `pipeline`.
 
+pub mod accounts;
 pub mod auth_events;
+pub mod browser_sessions;
 pub mod calls;
 pub mod consents;
 mod epoch;
@@ -26,7 +28,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use accounts::{Account, AccountLink, Accounts, Identity, NewAccount};
 pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
+pub use browser_sessions::{BrowserSession, BrowserSessions, NewBrowserSession, SessionSpan};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
 pub use consents::{Consent, Consents};
 pub use grants::{Grant, Grants};
@@ -200,6 +204,23 @@ impl Store {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
             epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Who may log in.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// Browsers that are logged in.
+    pub fn browser_sessions(&self) -> BrowserSessions<'_> {
+        BrowserSessions {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
         }
     }
 

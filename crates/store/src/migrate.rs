@@ -17,6 +17,7 @@ const STEPS: &[(&str, &str)] = &[
         include_str!("migrations/0003_revocations.sql"),
     ),
     ("grants", include_str!("migrations/0005_grants.sql")),
+    ("accounts", include_str!("migrations/0006_accounts.sql")),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.

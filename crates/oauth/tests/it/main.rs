@@ -1,0 +1,10 @@
+//! Tests of the crate from outside, one file a behaviour.
+#![cfg(test)]
+
+mod login_links;
+mod login_lockout;
+mod login_pages;
+mod login_password;
+mod login_provider;
+mod login_second_factor;
+mod login_support;
