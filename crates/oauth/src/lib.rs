@@ -5,14 +5,24 @@
 //! everywhere, in Unix milliseconds.
 
 pub mod account;
+pub mod api_key;
+pub mod challenge;
+pub mod dpop;
+pub mod identity;
+mod introspection;
+pub mod issuer;
+mod jwks;
 pub mod jwt;
 pub mod lockout;
 pub mod login;
+pub mod metadata;
 pub mod page;
 pub mod password;
 pub mod provider;
+pub mod resource;
 pub mod scope;
 pub mod secret;
 pub mod server;
 pub mod totp;
 pub mod vault;
+pub mod verifier;

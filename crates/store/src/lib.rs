@@ -5,6 +5,7 @@
 //! the caller. What may be recorded, and when, belongs to `pipeline`.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod auth_events;
 pub mod browser_sessions;
 pub mod calls;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{Account, AccountLink, Accounts, Identity, NewAccount};
+pub use api_keys::{ApiKeyRow, ApiKeys};
 pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
 pub use browser_sessions::{BrowserSession, BrowserSessions, NewBrowserSession, SessionSpan};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
@@ -195,6 +197,15 @@ impl Store {
         AuthEvents {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
+        }
+    }
+
+    /// The keys that programs show instead of a token.
+    pub fn api_keys(&self) -> ApiKeys<'_> {
+        ApiKeys {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
         }
     }
 
