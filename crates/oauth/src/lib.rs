@@ -24,6 +24,7 @@ pub mod resource;
 pub mod scope;
 pub mod secret;
 pub mod secrets;
+pub mod server;
 pub mod totp;
 pub mod vault;
 pub mod verifier;

@@ -54,7 +54,10 @@ pub enum Source {
 
 /// The network of a peer: a /24 of IPv4 or a /48 of IPv6. Peers without an address share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network([u8; 7]);
+pub struct Network {
+    version: u8,
+    prefix: u64,
+}
 
 /// A try that has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,17 +107,16 @@ struct Bucket {
 impl Network {
     /// The network of a peer.
     pub fn of(peer: Option<IpAddr>) -> Self {
-        match peer.map(|address| address.to_canonical()) {
-            None => Self([0; 7]),
-            Some(IpAddr::V4(address)) => {
-                let [a, b, c, _] = address.octets();
-                Self([4, a, b, c, 0, 0, 0])
-            }
-            Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, e, f, ..] = address.octets();
-                Self([6, a, b, c, d, e, f])
-            }
-        }
+        let (version, prefix) = match peer.map(|address| address.to_canonical()) {
+            None => (0, 0),
+            Some(IpAddr::V4(address)) => (4, u64::from(address.to_bits() >> 8)),
+            // 48 bits always fit.
+            Some(IpAddr::V6(address)) => (
+                6,
+                u64::try_from(address.to_bits() >> 80).unwrap_or_default(),
+            ),
+        };
+        Self { version, prefix }
     }
 }
 

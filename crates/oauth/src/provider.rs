@@ -261,12 +261,8 @@ impl Provider {
             return plain;
         }
         let digest = secret::sha256(subject.as_bytes());
-        let short: String = digest
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("{}.{short}", self.name)
+        let short = digest.first_chunk().copied().unwrap_or_default();
+        format!("{}.{:032x}", self.name, u128::from_be_bytes(short))
     }
 
     /// Where to send a browser, and what to remember of it.

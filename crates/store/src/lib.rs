@@ -10,12 +10,17 @@ pub mod auth_events;
 pub mod browser_sessions;
 pub mod calls;
 pub mod client_registrations;
+pub mod consents;
 mod epoch;
+pub mod grants;
 mod migrate;
+pub mod oauth_clients;
 mod reader;
 pub mod revocations;
 pub mod secrets;
 pub mod server_tokens;
+pub mod signing_keys;
+pub mod spent;
 mod writer;
 
 use std::fmt;
@@ -33,10 +38,15 @@ pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOu
 pub use browser_sessions::{BrowserSession, BrowserSessions, NewBrowserSession, SessionSpan};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
 pub use client_registrations::{ClientRegistrationRow, ClientRegistrations};
+pub use consents::{Consent, Consents};
+pub use grants::{Grant, Grants};
 pub use migrate::MigrateError;
+pub use oauth_clients::{OauthClient, OauthClients};
 pub use revocations::{Revocation, Revocations};
 pub use secrets::{SecretRow, Secrets};
 pub use server_tokens::{ServerConnectRow, ServerTokenKey, ServerTokenRow, ServerTokens};
+pub use signing_keys::{SealedKey, SigningKeys};
+pub use spent::Spent;
 pub use writer::RecordError;
 
 use epoch::Epoch;
@@ -242,6 +252,15 @@ impl Store {
         }
     }
 
+    /// Grants, with their authorization codes and refresh tokens.
+    pub fn grants(&self) -> Grants<'_> {
+        Grants {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
     /// Registrations of the gateway as a client of authorization servers.
     pub fn client_registrations(&self) -> ClientRegistrations<'_> {
         ClientRegistrations {
@@ -250,9 +269,41 @@ impl Store {
         }
     }
 
+    /// Consents that are remembered.
+    pub fn consents(&self) -> Consents<'_> {
+        Consents {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
     /// Tokens that the gateway holds for servers.
     pub fn server_tokens(&self) -> ServerTokens<'_> {
         ServerTokens {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+            epoch: &self.inner.epoch,
+        }
+    }
+
+    /// What works once.
+    pub fn spent(&self) -> Spent<'_> {
+        Spent {
+            writer: &self.inner.writer,
+        }
+    }
+
+    /// Clients that registered themselves.
+    pub fn oauth_clients(&self) -> OauthClients<'_> {
+        OauthClients {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// Keys that sign tokens.
+    pub fn signing_keys(&self) -> SigningKeys<'_> {
+        SigningKeys {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
             epoch: &self.inner.epoch,

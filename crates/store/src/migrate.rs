@@ -17,6 +17,7 @@ const STEPS: &[(&str, &str)] = &[
         include_str!("migrations/0003_revocations.sql"),
     ),
     ("api_keys", include_str!("migrations/0004_api_keys.sql")),
+    ("grants", include_str!("migrations/0005_grants.sql")),
     ("accounts", include_str!("migrations/0006_accounts.sql")),
     (
         "credentials",

@@ -82,8 +82,9 @@ impl Refusal {
                 "Try again in a minute, or ask your administrator.",
             ),
             Self::Wait { seconds } => {
+                let unit = if *seconds == 1 { "second" } else { "seconds" };
                 let text = format!(
-                    "There were too many tries. Wait {seconds} seconds, then go back and try again."
+                    "There were too many tries. Wait {seconds} {unit}, then go back and try again."
                 );
                 return page::wait(*seconds, &text);
             }
