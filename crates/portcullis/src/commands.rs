@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod connect;
 pub(crate) mod run;
 pub(crate) mod stdio;
 pub(crate) mod wrap;

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Wrap(args) => commands::wrap::run(args, &log, &environment),
         Command::Stdio(args) => commands::stdio::run(args, &log, &environment),
         Command::Check(args) => commands::check::run(args, &environment),
+        Command::Connect(args) => commands::connect::run(args, &environment),
         Command::Completions(args) => commands::completions::run(args),
     };
     outcome.unwrap_or_else(|error| commands::failed(&error, &environment))

@@ -5,29 +5,35 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use portcullis_egress::Egress;
+use portcullis_oauth::client::{self, Credentials};
+use portcullis_oauth::vault::Vault;
 use portcullis_pipeline::Pipeline;
-use portcullis_proxy::{BuildError, Clock, Parts, Runtime};
+use portcullis_proxy::config::auth;
+use portcullis_proxy::{Clock, Parts, Runtime};
 use portcullis_sandbox::Sandbox;
 use portcullis_store::{Durability, Store};
+use serde_json::Value as Json;
+use url::Url;
 
 use crate::config::{self, Config};
 use crate::environment::Environment;
-use crate::state::StateDirectory;
+use crate::state::{DATABASE, SEALING_KEY, StateDirectory};
 
 /// The hidden command that guards a local server; see [`portcullis_sandbox::guard_main`].
 pub(crate) const GUARD: &str = "__guard";
-
-/// The database's name in the state directory.
-const DATABASE: &str = "portcullis.db";
 
 /// What outlives a reload.
 #[derive(Debug)]
 pub(crate) struct Wiring {
     store: Store,
+    vault: Arc<Vault>,
     egress: Egress,
     sandbox: Sandbox,
     environment: Environment,
+    /// The servers' credentials, and what they were built from: a reload that leaves that as it is leaves them in use.
+    credentials: Mutex<Option<(Json, Arc<Credentials>)>>,
     /// Last, so that it is given up when nothing uses it any more.
     _state: StateDirectory,
 }
@@ -48,9 +54,11 @@ impl Wiring {
         };
         Ok(Self {
             store: Store::open(&state.path().join(DATABASE), settings)?,
+            vault: Arc::new(Vault::open(&state.path().join(SEALING_KEY))?),
             egress: Egress::new(&portcullis_egress::Settings::default())?,
             sandbox: Sandbox::new(vec![own_binary()?, OsString::from(GUARD)]),
             environment: environment.clone(),
+            credentials: Mutex::default(),
             _state: state,
         })
     }
@@ -60,7 +68,7 @@ impl Wiring {
         &self,
         config: &Config,
         previous: Option<&Runtime>,
-    ) -> Result<Arc<Runtime>, BuildError> {
+    ) -> anyhow::Result<Arc<Runtime>> {
         let limits = &config.limits;
         let settings = portcullis_pipeline::Settings {
             params_bytes_max: limits.request_bytes_max.get(),
@@ -69,18 +77,66 @@ impl Wiring {
         };
         let parts = Parts {
             pipeline: Arc::new(Pipeline::new(settings, self.store.clone())),
+            credentials: self.credentials(config)?,
             egress: self.egress.clone(),
             sandbox: self.sandbox.clone(),
             clock: Clock::new(crate::clock::now_ms),
             environment: self.environment.text(),
         };
-        Runtime::build(&config.proxy(), parts, previous).map(Arc::new)
+        Ok(Arc::new(Runtime::build(&config.proxy(), parts, previous)?))
+    }
+
+    /// The servers' credentials by `config`; `None` where no server needs any.
+    fn credentials(&self, config: &Config) -> anyhow::Result<Option<Arc<Credentials>>> {
+        let base = public_url(config)?;
+        let servers: Vec<_> = config
+            .servers
+            .iter()
+            .map(|(name, server)| (name, &server.url, &server.auth))
+            .collect();
+        let source = serde_json::to_value((&base, &config.credentials, servers))?;
+        let mut held = self.credentials.lock();
+        if let Some((known, credentials)) = &*held
+            && *known == source
+        {
+            return Ok(Some(Arc::clone(credentials)));
+        }
+        let Some(settings) = settings(config)? else {
+            return Ok(None);
+        };
+        let parts = client::Parts {
+            store: self.store.clone(),
+            vault: Arc::clone(&self.vault),
+            egress: self.egress.clone(),
+            public_url: base,
+            assertion_key: None,
+        };
+        let credentials = Arc::new(Credentials::build(settings, parts)?);
+        *held = Some((source, Arc::clone(&credentials)));
+        Ok(Some(credentials))
     }
 
     /// Writes what is left to be recorded, and gives the state directory up.
     pub(crate) async fn close(self) {
         self.store.close().await;
     }
+}
+
+/// What the credentials of all servers are made of; `None` where no server needs any.
+pub(crate) fn settings(config: &Config) -> anyhow::Result<Option<client::settings::Config>> {
+    auth::settings(&config.credentials, &config.servers)
+        .map_err(|(name, invalid)| anyhow::anyhow!("server `{name}`: {invalid}"))
+}
+
+/// Where people find the gateway.
+pub(crate) fn public_url(config: &Config) -> anyhow::Result<Url> {
+    let scheme = if config.listen.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let address = config.listen.address;
+    Ok(Url::parse(&format!("{scheme}://{address}"))?)
 }
 
 /// This program, so that it can be executed again. On Linux by the kernel's own link, which is

@@ -419,7 +419,7 @@ impl Auth {
     }
 
     /// The header fields that it writes.
-    pub(crate) fn headers(&self) -> Vec<HeaderName> {
+    pub fn headers(&self) -> Vec<HeaderName> {
         match self {
             Self::Secret { header, .. } => header.parse().into_iter().collect(),
             Self::Oauth { .. }

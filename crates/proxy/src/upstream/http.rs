@@ -138,9 +138,22 @@ impl Endpoint {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let Some(credential) = &self.credential else {
-            return self.send_once(self.request(method, headers, body)).await;
-        };
+        match &self.credential {
+            None => self.send_once(self.request(method, headers, body)).await,
+            // Boxed, so that whoever has no credential does not carry the state of obtaining one.
+            Some(credential) => {
+                Box::pin(self.send_showing(credential, method, headers, body)).await
+            }
+        }
+    }
+
+    async fn send_showing(
+        &self,
+        credential: &Credential,
+        method: Method,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let mut attempt = 0;
         loop {
             let mut request = self.request(method.clone(), headers, body.clone());
