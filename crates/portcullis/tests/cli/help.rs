@@ -34,6 +34,7 @@ Commands:
   wrap         Protects one local server, without a configuration
   stdio        Serves one client on standard input and output, from a configuration file
   check        Checks a configuration file and shows everything that is wrong in it
+  connect      Connects to a server where the gateway's own pages cannot be used
   completions  Prints a script that completes this program's commands in a shell
   help         Print this message or the help of the given subcommand(s)
 
