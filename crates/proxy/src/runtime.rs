@@ -13,6 +13,7 @@ use portcullis_sandbox::Sandbox;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::authenticate::{Authenticator, InvalidClient};
 use crate::bridge::Parked;
 use crate::clock::Clock;
@@ -30,6 +31,8 @@ use crate::upstream::{Connection, Hello, InvalidServer, Spec, Upstream};
 pub struct Parts {
     /// Decides on each message.
     pub pipeline: Arc<Pipeline>,
+    /// Who may enter by a token, and how they come by one; `None` where there is no listener.
+    pub access: Option<Arc<Access>>,
     /// The way out to remote servers.
     pub egress: Egress,
     /// Starts local servers.
@@ -151,8 +154,11 @@ impl Runtime {
         parts: Parts,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let authenticator =
-            Authenticator::build(&config.clients, config.listen.without_credential)?;
+        let authenticator = Authenticator::build(
+            &config.clients,
+            config.listen.without_credential,
+            parts.access.clone(),
+        )?;
         if !config.listen.address.ip().is_loopback()
             && (config.listen.tls.is_none() || !authenticator.knows_anybody())
         {

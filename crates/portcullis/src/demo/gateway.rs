@@ -39,7 +39,7 @@ impl Gateway {
         let directory = StateDirectory::open(&stage.folder().join("state"), IfTaken::Refuse)?;
         let wiring = Wiring::open(&config, directory, environment)?;
         let runtime = wiring.build(&config, None)?;
-        let gateway = portcullis_proxy::Gateway::bind(&config.listen, Arc::clone(&runtime)).await?;
+        let gateway = portcullis_proxy::Gateway::new(bound, Arc::clone(&runtime));
         let address = gateway.local_addr();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(async {
