@@ -18,6 +18,10 @@ pub const ACCESS_TOKEN_TTL_MAX: Duration = Duration::from_mins(30);
 
 /// Settings of the authorization server.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the configuration"
+)]
 pub struct Config {
     /// How long an access token lives; at most [`ACCESS_TOKEN_TTL_MAX`].
     pub access_token_ttl: Duration,

@@ -41,7 +41,7 @@ async fn a_full_store_refuses_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let settings = Settings {
-        size_max_bytes: Some(64 * 1024),
+        size_max_bytes: Some(512 * 1024),
         ..Settings::default()
     };
     let store = Store::open(&path, settings).unwrap();
