@@ -35,10 +35,10 @@ const SLOW_MS: u64 = 15 * 1000;
 const FORGET_MS: u64 = 60 * 60 * 1000;
 
 /// How many tries one network has at once.
-const BURST: u64 = 30;
+const BURST: u64 = 60;
 
 /// How long it takes until a network has another try.
-const REFILL_MS: u64 = 2000;
+const REFILL_MS: u64 = 1000;
 
 /// How many entries each of the three maps has.
 const ENTRIES_MAX: usize = 20_000;
@@ -143,6 +143,8 @@ impl Lockout {
         if now_ms.saturating_sub(pair.last_ms.max(pair.not_before_ms)) > FORGET_MS {
             *pair = Pair::default();
         }
+        // A clock that was set back makes nobody wait longer than the longest delay.
+        pair.not_before_ms = pair.not_before_ms.min(now_ms.saturating_add(DELAY_MAX_MS));
         if now_ms < pair.not_before_ms {
             return Err(pair.wait(now_ms));
         }
@@ -211,8 +213,10 @@ fn take(
 ) -> Result<(), Wait> {
     make_room(networks, now_ms, |bucket| bucket.full_ms);
     let bucket = networks.entry(network).or_default();
-    let full = bucket.full_ms.max(now_ms).saturating_add(REFILL_MS);
     let latest = now_ms.saturating_add(BURST * REFILL_MS);
+    // A clock that was set back makes nobody wait longer than the bucket is deep.
+    bucket.full_ms = bucket.full_ms.clamp(now_ms, latest);
+    let full = bucket.full_ms.saturating_add(REFILL_MS);
     if full > latest {
         let first = !std::mem::replace(&mut bucket.told, true);
         return Err(Wait {

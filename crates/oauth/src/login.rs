@@ -190,8 +190,8 @@ impl Login {
         }
     }
 
-    /// Begins a session for an account that has authenticated, and sends its browser on. Whatever this browser had before is
-    /// replaced, so that nobody can plant an identifier (RFC 9700 has the same of codes: OWASP calls it session fixation).
+    /// Begins a session for an account that has authenticated, and sends its browser on. Its identifier is always new, and the
+    /// session that this browser had before ends, so that nobody can plant one (session fixation).
     async fn admit(
         &self,
         visit: &Visit,
@@ -208,8 +208,10 @@ impl Login {
             replaces: self.session_digest(headers),
             sessions_max: self.sessions_max,
         };
+        let refused = changed(&event);
         let sessions = self.store.browser_sessions();
         if !sessions.begin(new, self.span, event).await? {
+            self.store.auth_events().note(refused);
             return Err(Refusal::Changed);
         }
         let device = self.device_cookie(headers, account, visit.now_ms)?;
@@ -264,6 +266,15 @@ impl Visit {
             address: self.peer.map(|peer| peer.to_string().into()),
             ..AuthEvent::new(self.now_ms, kind, outcome)
         }
+    }
+}
+
+/// The event of a login that came too late: the account was disabled, reset or removed before its session began.
+fn changed(event: &AuthEvent) -> AuthEvent {
+    AuthEvent {
+        outcome: AuthOutcome::Failure,
+        reason: Some("account_changed"),
+        ..event.clone()
     }
 }
 

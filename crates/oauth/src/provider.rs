@@ -452,12 +452,15 @@ impl Provider {
             .text("email")
             .filter(|_| claims.is_true("email_verified"))
             .and_then(|email| email.rsplit_once('@'))
-            .map(|(_, domain)| domain.to_ascii_lowercase());
+            .map(|(_, domain)| domain);
         let groups = person.groups.as_deref().unwrap_or_default();
         allowed.everyone
             || among(&allowed.subjects, &person.subject)
             || groups.iter().any(|group| among(&allowed.groups, group))
-            || domain.is_some_and(|domain| among(&allowed.email_domains, &domain))
+            || domain.is_some_and(|domain| {
+                let mut domains = allowed.email_domains.iter();
+                domains.any(|one| one.eq_ignore_ascii_case(domain))
+            })
             || claims
                 .text("hd")
                 .is_some_and(|domain| among(&allowed.hosted_domains, domain))

@@ -120,6 +120,20 @@ fn failures_are_forgotten() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_locks_nobody_out() {
+    let lockout = Lockout::default();
+    let later = NOW + 100 * FORGET_MS;
+    for _ in 0..=FREE {
+        attempt(&lockout, "ada", 1, later).ok();
+    }
+    let wait = attempt(&lockout, "ada", 1, NOW).unwrap_err();
+    assert!(wait.ms <= DELAY_MAX_MS);
+    let wait = attempt(&lockout, "bob", 1, NOW).unwrap_err();
+    assert_eq!(wait.ms, REFILL_MS);
+    attempt(&lockout, "bob", 1, NOW + REFILL_MS).unwrap();
+}
+
+#[test]
 fn memory_is_bounded() {
     let lockout = Lockout::default();
     for n in 0..u32::try_from(ENTRIES_MAX).unwrap() + 5000 {

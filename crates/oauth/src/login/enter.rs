@@ -133,9 +133,17 @@ impl Login {
             return Err(Refusal::Forged);
         };
         let account = self.store.accounts().find(&pending.account).await?;
-        let account = account
-            .filter(|account| account.version == pending.version && !account.disabled)
-            .ok_or(Refusal::Changed)?;
+        let account =
+            account.filter(|account| account.version == pending.version && !account.disabled);
+        let Some(account) = account else {
+            let event = visit.event(
+                AuthEventKind::Login,
+                AuthOutcome::Failure,
+                "account_changed",
+            );
+            self.store.auth_events().note(event);
+            return Err(Refusal::Changed);
+        };
         let source = self.source(visit, Some(&account));
         self.try_at(visit, &account.name, source, Some(&account))?;
         let reason = match self

@@ -25,6 +25,9 @@ use crate::login_support::{Browser, Gateway, NOW, PASSWORD, Page};
 const NOW_S: u64 = NOW / 1000;
 const CALLBACK: &str = "/oauth/provider/callback/acme";
 
+/// Makes a token of claims.
+type Sign<'a> = Box<dyn Fn(&Value) -> String + 'a>;
+
 /// A provider on this host, which answers what a test tells it to.
 struct Fake {
     issuer: String,
@@ -264,7 +267,6 @@ async fn an_id_token_that_is_not_signed_by_the_provider_is_not_believed() {
     fake.state.lock().keys = json!({"keys": [fake.key.public(), eddsa.public()]});
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let public = fake.key.public();
-    type Sign<'a> = Box<dyn Fn(&Value) -> String + 'a>;
     let cases: Vec<(&str, Sign<'_>)> = vec![
         (
             "id_token_malformed",
@@ -460,6 +462,8 @@ async fn an_account_is_found_by_its_subject_and_by_nothing_else() {
     account::disable(&gateway.store, &ada, NOW).await.unwrap();
     let page = log_in(&fake, &mut browser, json!({})).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
+    let reasons = gateway.reasons(AuthEventKind::Login).await;
+    assert_eq!(reasons[0], "account_changed");
     let page = browser.log_in("ada@example.com", PASSWORD).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
 }

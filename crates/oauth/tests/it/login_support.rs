@@ -20,7 +20,6 @@ pub(crate) const PASSWORD: &str = "marble ferry onion";
 pub(crate) struct Gateway {
     pub(crate) login: Login,
     pub(crate) store: Store,
-    pub(crate) vault: Arc<Vault>,
     _folder: TempDir,
 }
 
@@ -47,17 +46,15 @@ impl Gateway {
     pub(crate) fn with(config: &Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("db"), Settings::default()).unwrap();
-        let vault = Arc::new(Vault::new(&[7; 32]).unwrap());
         let parts = Parts {
             store: store.clone(),
-            vault: Arc::clone(&vault),
+            vault: Arc::new(Vault::new(&[7; 32]).unwrap()),
             egress: Egress::new(&portcullis_egress::Settings::default()).unwrap(),
             public_url: BASE.parse().unwrap(),
         };
         Self {
             login: Login::build(config, parts).unwrap(),
             store,
-            vault,
             _folder: folder,
         }
     }
