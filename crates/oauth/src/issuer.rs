@@ -10,7 +10,7 @@ use portcullis_egress::Egress;
 use url::Url;
 
 pub use claims::foreign_revocation;
-pub(crate) use claims::{Confirmation, Verified};
+pub(crate) use claims::{Confirmation, Verified, Vouched};
 
 use crate::introspection::Introspector;
 use crate::jwks::{KeySet, KeySource, Location};

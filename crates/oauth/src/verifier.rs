@@ -28,7 +28,7 @@ use crate::api_key;
 use crate::challenge::{Challenge, Problem, Scheme};
 use crate::dpop::{self, Checker, Mode, NoncePolicy, Proof};
 use crate::identity::{CredentialKind, Identity};
-use crate::issuer::{Issuers, Keys, LocalIssuer, Verified};
+use crate::issuer::{Issuers, Keys, LocalIssuer, Verified, Vouched};
 use crate::jwt;
 use crate::resource::ProtectedResource;
 use crate::scope::Scopes;
@@ -349,7 +349,7 @@ impl TokenVerifier {
         };
         if let Some(issuer) = issuer {
             let claims = issuer.read(token, now_ms).await?;
-            let verified = issuer.check(&claims, resource, &name, now_ms)?;
+            let verified = issuer.check(&claims, Vouched::Signature, resource, &name, now_ms)?;
             return Ok((verified, BELIEVED_MS));
         }
         let (issuer, introspector) = self
@@ -358,7 +358,7 @@ impl TokenVerifier {
             .as_ref()
             .ok_or(Reason::Malformed)?;
         let claims = introspector.ask(token, digest, now_ms).await?;
-        let verified = issuer.check(&claims, resource, &name, now_ms)?;
+        let verified = issuer.check(&claims, Vouched::Answer, resource, &name, now_ms)?;
         Ok((verified, introspector.believed_ms()))
     }
 

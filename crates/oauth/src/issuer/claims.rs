@@ -35,6 +35,15 @@ pub(crate) struct Confirmation {
     pub(crate) x5t: Option<Box<str>>,
 }
 
+/// How it is known that an issuer said something of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vouched {
+    /// By a signature on the token itself.
+    Signature,
+    /// By its answer to a question (RFC 7662), which may leave out whose the token is and when it ends.
+    Answer,
+}
+
 /// A token whose claims hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Verified {
@@ -61,18 +70,18 @@ impl Verified {
 }
 
 impl Issuer {
-    /// Checks what a token says, once it is known that this issuer said it: by its signature or by its answer. `digest` stands
-    /// in for an identifier where the token has none.
+    /// Checks what this issuer says of a token. `digest` stands in for an identifier where the token has none.
     pub(crate) fn check(
         &self,
         claims: &Value,
+        vouched: Vouched,
         resource: &ProtectedResource,
         digest: &str,
         now_ms: u64,
     ) -> Result<Verified, Reason> {
-        self.check_issuer(claims)?;
+        self.check_issuer(claims, vouched)?;
         self.check_audience(claims, resource)?;
-        let times = self.check_times(claims, now_ms)?;
+        let times = self.check_times(claims, vouched, now_ms)?;
         let subject = name_at(claims, &self.claims.subject).ok_or(Reason::Claims)?;
         let client = match &self.claims.client {
             Some(name) => name_at(claims, name),
@@ -111,11 +120,11 @@ impl Issuer {
         })
     }
 
-    /// Byte for byte. An introspection endpoint may leave its own name out (RFC 7662 §2.2).
-    fn check_issuer(&self, claims: &Value) -> Result<(), Reason> {
+    /// Byte for byte.
+    fn check_issuer(&self, claims: &Value, vouched: Vouched) -> Result<(), Reason> {
         match claims.get("iss") {
             Some(Value::String(issuer)) if **issuer == *self.id => Ok(()),
-            None if matches!(self.keys, super::Keys::Asked) => Ok(()),
+            None if vouched == Vouched::Answer => Ok(()),
             _ => Err(Reason::Issuer),
         }
     }
@@ -147,15 +156,14 @@ impl Issuer {
         Ok(())
     }
 
-    fn check_times(&self, claims: &Value, now_ms: u64) -> Result<Times, Reason> {
+    fn check_times(&self, claims: &Value, vouched: Vouched, now_ms: u64) -> Result<Times, Reason> {
         let expires_ms = time_at(claims, "exp")?;
         let issued_ms = time_at(claims, "iat")?;
         let from_ms = time_at(claims, "nbf")?;
         match expires_ms {
             Some(expires_ms) if with_leeway(expires_ms) <= now_ms => return Err(Reason::Expired),
             Some(_) => {}
-            // An answer about a token is as good as the token's `exp`.
-            None if matches!(self.keys, super::Keys::Asked) => {}
+            None if vouched == Vouched::Answer => {}
             None => return Err(Reason::Claims),
         }
         let is_ahead = |time: Option<u64>| time.is_some_and(|time| time > with_leeway(now_ms));

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use portcullis_egress::{Egress, Settings};
 use serde_json::{Value, json};
 
-use super::{Issuer, Issuers, LocalIssuer};
+use super::{Issuer, Issuers, LocalIssuer, Vouched};
 use crate::resource::ProtectedResource;
 use crate::verifier::{BuildError, Reason, config};
 
@@ -48,7 +48,13 @@ fn check(issuer: &Issuer, changes: Value, expected: Result<(), Reason>) {
             claims[name] = value.clone();
         }
     }
-    let found = issuer.check(&claims, &resource(), "digest", NOW_S * 1000);
+    let found = issuer.check(
+        &claims,
+        Vouched::Signature,
+        &resource(),
+        "digest",
+        NOW_S * 1000,
+    );
     assert_eq!(found.map(drop), expected, "{changes}");
 }
 
@@ -171,7 +177,13 @@ fn claims_are_translated() {
         for (name, value) in changes.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        let verified = issuer.check(&claims, &resource(), "digest", NOW_S * 1000);
+        let verified = issuer.check(
+            &claims,
+            Vouched::Signature,
+            &resource(),
+            "digest",
+            NOW_S * 1000,
+        );
         std::sync::Arc::unwrap_or_clone(verified.unwrap().identity)
     };
     let plain = issuer(|_| {});

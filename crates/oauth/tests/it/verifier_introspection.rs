@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
+use portcullis_oauth::jwt::{KeyKind, SigningKey};
 use portcullis_oauth::verifier::config::{Introspection, Issuer};
 use portcullis_oauth::verifier::{Config, Reason};
 use serde_json::{Value, json};
@@ -12,6 +13,10 @@ use crate::verifier_support::{Fixture, GATEWAY, NOW, NOW_S, Peer, merged};
 const SECRET: &str = "s3cret:with+odd/characters";
 
 fn asking(peer: &Peer, believed_seconds: u64) -> Fixture {
+    Fixture::new(&config(peer, believed_seconds))
+}
+
+fn config(peer: &Peer, believed_seconds: u64) -> Config {
     let issuer = Issuer {
         introspection: Some(Introspection {
             url: format!("{}/introspect", peer.base),
@@ -21,10 +26,10 @@ fn asking(peer: &Peer, believed_seconds: u64) -> Fixture {
         }),
         ..Issuer::new(&peer.base)
     };
-    Fixture::new(&Config {
+    Config {
         issuers: BTreeMap::from([("main".to_owned(), issuer)]),
         ..Config::default()
-    })
+    }
 }
 
 fn answer(changes: &Value) -> Value {
@@ -136,4 +141,23 @@ async fn only_tokens_that_may_be_its_own_are_shown_to_an_issuer() {
     assert_eq!(peer.asked(), 1);
     assert!(fixture.bearer_at("opaque", NOW + 5000).await.is_err());
     assert_eq!(peer.asked(), 2);
+}
+
+#[tokio::test]
+async fn an_issuer_may_have_tokens_of_both_kinds() {
+    let peer = Peer::start().await;
+    peer.serve("/introspect", &answer(&json!({})));
+    let key = SigningKey::generate(KeyKind::Es256).unwrap();
+    peer.serve_keys(&[&key]);
+    let mut config = config(&peer, 0);
+    let issuer = config.issuers.get_mut("main").unwrap();
+    issuer.jwks_uri = Some(format!("{}/keys", peer.base));
+    let fixture = Fixture::new(&config);
+    assert!(fixture.bearer("opaque").await.is_ok());
+    let claims = answer(&json!({"iss": peer.base, "sub": "joan"}));
+    let signed = key.sign("at+jwt", &claims).unwrap();
+    let identity = fixture.bearer(&signed).await.unwrap();
+    assert_eq!(&*identity.subject, "joan");
+    let paths: Vec<_> = peer.requests().into_iter().map(|(path, ..)| path).collect();
+    assert_eq!(paths, ["/introspect", "/keys"]);
 }
