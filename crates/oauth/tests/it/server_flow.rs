@@ -14,6 +14,7 @@ use portcullis_oauth::secret;
 use portcullis_oauth::server::{
     AuthorizationServer, Config, Parts, Resource, Rotation, ScopeInfo, path,
 };
+use portcullis_oauth::vault::Vault;
 use portcullis_oauth::verifier::{self, Presented, TokenVerifier};
 use portcullis_store::Store;
 use serde_json::{Value, json};
@@ -35,6 +36,8 @@ struct Whole {
 impl Whole {
     async fn new() -> Self {
         let gateway = Gateway::new();
+        // The key of the gateway's own.
+        let vault = Arc::new(Vault::new(&[7; 32]).unwrap());
         let egress = Egress::new(&portcullis_egress::Settings::default()).unwrap();
         let public_url: Url = BASE.parse().unwrap();
         let resource = ProtectedResource::new(&public_url, "/mcp");
@@ -42,14 +45,14 @@ impl Whole {
             &login::Config::default(),
             login::Parts {
                 store: gateway.store.clone(),
-                vault: Arc::clone(&gateway.vault),
+                vault: Arc::clone(&vault),
                 egress: egress.clone(),
                 public_url: public_url.clone(),
             },
         );
         let parts = Parts {
             store: gateway.store.clone(),
-            vault: Arc::clone(&gateway.vault),
+            vault: Arc::clone(&vault),
             egress: egress.clone(),
             public_url: public_url.clone(),
             resources: vec![Resource {
