@@ -1,16 +1,19 @@
 //! Puts the crates together: everything that a gateway is built on, and a gateway from it.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use portcullis_egress::Egress;
+use portcullis_oauth::vault::Vault;
 use portcullis_pipeline::Pipeline;
-use portcullis_proxy::{BuildError, Clock, Parts, Runtime};
+use portcullis_proxy::{Access, Clock, Parts, Runtime};
 use portcullis_sandbox::Sandbox;
 use portcullis_store::{Durability, Store};
 
+use crate::access;
 use crate::config::{self, Config};
 use crate::environment::Environment;
 use crate::state::StateDirectory;
@@ -21,10 +24,14 @@ pub(crate) const GUARD: &str = "__guard";
 /// The database's name in the state directory.
 const DATABASE: &str = "portcullis.db";
 
+/// The name of the key that seals secrets, in the state directory.
+const SEALING_KEY: &str = "sealing-key";
+
 /// What outlives a reload.
 #[derive(Debug)]
 pub(crate) struct Wiring {
     store: Store,
+    vault: Arc<Vault>,
     egress: Egress,
     sandbox: Sandbox,
     environment: Environment,
@@ -48,6 +55,7 @@ impl Wiring {
         };
         Ok(Self {
             store: Store::open(&state.path().join(DATABASE), settings)?,
+            vault: Arc::new(Vault::open(&state.path().join(SEALING_KEY))?),
             egress: Egress::new(&portcullis_egress::Settings::default())?,
             sandbox: Sandbox::new(vec![own_binary()?, OsString::from(GUARD)]),
             environment: environment.clone(),
@@ -55,26 +63,43 @@ impl Wiring {
         })
     }
 
-    /// Builds what serves clients by `config`. What `previous` holds for them goes on.
+    /// Builds the door of a gateway that listens on `address`.
+    pub(crate) async fn access(
+        &self,
+        config: &Config,
+        address: SocketAddr,
+    ) -> anyhow::Result<Arc<Access>> {
+        let on = access::Foundation {
+            store: &self.store,
+            egress: &self.egress,
+            vault: &self.vault,
+        };
+        Ok(Arc::new(access::build(config, address, on).await?))
+    }
+
+    /// Builds what serves clients by `config`, who enter by `access` if there is a listener. What `previous` holds for them goes on.
     pub(crate) fn build(
         &self,
         config: &Config,
+        access: Option<Arc<Access>>,
         previous: Option<&Runtime>,
-    ) -> Result<Arc<Runtime>, BuildError> {
+    ) -> anyhow::Result<Arc<Runtime>> {
         let limits = &config.limits;
         let settings = portcullis_pipeline::Settings {
             params_bytes_max: limits.request_bytes_max.get(),
             result_bytes_max: limits.response_bytes_max.get(),
             ..portcullis_pipeline::Settings::default()
         };
+        let scopes = access::scope_map(&access::scopes(config))?;
         let parts = Parts {
-            pipeline: Arc::new(Pipeline::new(settings, self.store.clone())),
+            pipeline: Arc::new(Pipeline::new(settings, self.store.clone()).with_scopes(scopes)),
+            access,
             egress: self.egress.clone(),
             sandbox: self.sandbox.clone(),
             clock: Clock::new(crate::clock::now_ms),
             environment: self.environment.text(),
         };
-        Runtime::build(&config.proxy(), parts, previous).map(Arc::new)
+        Ok(Arc::new(Runtime::build(&config.proxy(), parts, previous)?))
     }
 
     /// Writes what is left to be recorded, and gives the state directory up.

@@ -16,6 +16,7 @@ use portcullis_oauth::scope::Scopes;
 use portcullis_oauth::server::AuthorizationServer;
 use portcullis_oauth::verifier::{Presented, Refused, TokenVerifier};
 use portcullis_pipeline::{Granted, Principal, PrincipalKind, ScopeMap};
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::peer::Peer;
@@ -46,6 +47,8 @@ pub struct Access {
     pub default_scopes: Option<Scopes>,
     /// Whether clients may show certificates.
     pub mutual_tls: bool,
+    /// What keeps the authorization server in order; ended with the rest.
+    pub upkeep: Option<AbortOnDropHandle<()>>,
 }
 
 impl Access {

@@ -26,6 +26,10 @@ pub struct Listen {
     pub origins: Vec<String>,
     /// Certificate and key for TLS.
     pub tls: Option<Tls>,
+    /// The address by which clients reach the gateway, such as `https://gateway.example`, when it is another than `address`: with
+    /// a host and no path. Tokens are for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
     /// Who may enter without a credential, over the loopback interface alone.
     pub without_credential: WithoutCredential,
 }
@@ -50,6 +54,7 @@ impl Default for Listen {
             hosts: Vec::new(),
             origins: Vec::new(),
             tls: None,
+            public_url: None,
             without_credential: WithoutCredential::default(),
         }
     }

@@ -37,6 +37,11 @@ pub enum InvalidGuard {
         "`{0}` in `listen.origins` is not an origin; write `https://host` or `https://host:port`"
     )]
     Origin(String),
+    /// Not a base.
+    #[error(
+        "`{0}` in `listen.public_url` is not a base; write `https://host` or `https://host:port`"
+    )]
+    PublicUrl(String),
 }
 
 impl Guard {
@@ -60,6 +65,14 @@ impl Guard {
                 .filter(url::Origin::is_tuple)
                 .ok_or_else(|| InvalidGuard::Origin(text.clone()))?;
             origins.insert(origin.ascii_serialization());
+        }
+        if let Some(text) = &listen.public_url {
+            let url = Url::parse(text)
+                .ok()
+                .filter(|url| url.path() == "/" && url.has_host());
+            let url = url.ok_or_else(|| InvalidGuard::PublicUrl(text.clone()))?;
+            hosts.extend(url.host_str().map(str::to_owned));
+            origins.insert(url.origin().ascii_serialization());
         }
         let mut guard = Self {
             tls,
