@@ -163,7 +163,11 @@ pub(crate) async fn build(
             .map(|(name, issuer)| (issuer.issuer.clone(), name.clone()))
             .collect(),
         default_scopes,
-        mutual_tls: !oauth.certificates.is_empty(),
+        mutual_tls: config
+            .listen
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_certificates),
         upkeep,
     })
 }

@@ -68,6 +68,10 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// Whether clients may show a certificate of their own, to be known by it or to have tokens bound to it (RFC 8705). Browsers ask
+    /// their user which one.
+    #[serde(default)]
+    pub client_certificates: bool,
 }
 
 /// A client that authenticates itself by a bearer token.
