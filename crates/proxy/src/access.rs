@@ -14,7 +14,7 @@ use portcullis_oauth::metadata::{self, Facts};
 use portcullis_oauth::resource::ProtectedResource;
 use portcullis_oauth::scope::Scopes;
 use portcullis_oauth::server::AuthorizationServer;
-use portcullis_oauth::verifier::{Presented, Refused, TokenVerifier};
+use portcullis_oauth::verifier::{Presented, Reason, Refused, TokenVerifier};
 use portcullis_pipeline::{Granted, Principal, PrincipalKind, ScopeMap};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -110,9 +110,14 @@ impl Access {
         let mut response = self.verifier.refusal(refused, &resource, &wanted, now_ms);
         if !self.has_issuers() && response.headers().contains_key(WWW_AUTHENTICATE) {
             // There is no metadata to be pointed to.
+            let plain = if refused.reason == Reason::Missing {
+                "Bearer"
+            } else {
+                "Bearer error=\"invalid_token\""
+            };
             response
                 .headers_mut()
-                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static(plain));
         }
         response
     }
