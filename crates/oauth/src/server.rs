@@ -47,6 +47,7 @@ use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, Store};
 use tokio::sync::watch;
 use url::Url;
 
+use crate::dpop;
 use crate::jwt::jwk::Jwk;
 use crate::login::{Login, Session};
 use crate::page;
@@ -135,6 +136,7 @@ pub struct AuthorizationServer {
     clients: Clients,
     keys: KeyRing,
     remote_keys: RemoteKeys,
+    proofs: dpop::Checker,
     failures: Limiter,
     registrations: Limiter,
 }
@@ -175,6 +177,7 @@ impl AuthorizationServer {
             clients,
             keys,
             remote_keys: RemoteKeys::new(parts.egress),
+            proofs: dpop::Checker::new()?,
             failures: Limiter::new(20, 600, 60_000),
             registrations: Limiter::new(20, 120, 60_000),
         })

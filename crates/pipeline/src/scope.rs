@@ -64,6 +64,8 @@ pub struct ScopeMap {
 #[derive(Debug)]
 struct Opens {
     servers: BTreeSet<ServerName>,
+    /// The servers of which it opens something.
+    within: GlobSet,
     tools: GlobSet,
     prompts: GlobSet,
     resources: GlobSet,
@@ -83,6 +85,7 @@ impl ScopeMap {
             }
             let opens = Opens {
                 servers: rule.servers.iter().cloned().collect(),
+                within: within(name, rule)?,
                 tools: patterns(name, &rule.tools)?,
                 prompts: patterns(name, &rule.prompts)?,
                 resources: patterns(name, &rule.resources)?,
@@ -97,6 +100,25 @@ impl ScopeMap {
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.scopes.keys().map(|name| &**name)
+    }
+
+    /// Those that open something of a server, or of any, in order.
+    pub fn on<'s>(&'s self, server: Option<&'s ServerName>) -> impl Iterator<Item = &'s str> {
+        self.scopes
+            .iter()
+            .filter(move |(_, opens)| {
+                server.is_none_or(|server| {
+                    opens.servers.contains(server) || opens.within.is_match(server.as_str())
+                })
+            })
+            .map(|(name, _)| &**name)
+    }
+
+    /// Whether a scope needs others besides itself.
+    pub fn builds_on_others(&self, scope: &str) -> bool {
+        self.scopes
+            .get(scope)
+            .is_some_and(|opens| opens.whole.len() > 1)
     }
 
     /// Checks that what was granted opens what is asked for; else names all scopes that the request needs.
@@ -186,28 +208,44 @@ impl Opens {
 }
 
 fn patterns(scope: &str, texts: &[String]) -> Result<GlobSet, InvalidScope> {
-    let invalid = |pattern: &str| InvalidScope::Pattern {
-        scope: scope.to_owned(),
-        pattern: pattern.to_owned(),
-    };
+    for text in texts {
+        let parts = text.split_once('/');
+        if !parts.is_some_and(|(server, name)| !server.is_empty() && !name.is_empty()) {
+            return Err(invalid(scope, text));
+        }
+    }
+    globs(scope, texts.iter().map(String::as_str))
+}
+
+/// The servers that a scope's patterns name.
+fn within(scope: &str, rule: &ScopeRule) -> Result<GlobSet, InvalidScope> {
+    let texts = rule
+        .tools
+        .iter()
+        .chain(&rule.prompts)
+        .chain(&rule.resources);
+    let servers = texts
+        .filter_map(|text| text.split_once('/'))
+        .map(|(server, _)| server);
+    globs(scope, servers)
+}
+
+/// Patterns in which `*` stands for any characters, and nothing else is special.
+fn globs<'a>(scope: &str, texts: impl Iterator<Item = &'a str>) -> Result<GlobSet, InvalidScope> {
     let mut set = GlobSetBuilder::new();
     for text in texts {
-        let (server, name) = text.split_once('/').ok_or_else(|| invalid(text))?;
-        if server.is_empty() || name.is_empty() {
-            return Err(invalid(text));
-        }
-        let mut escaped = String::with_capacity(text.len());
-        for part in text.split_inclusive('*') {
-            let (plain, star) = match part.strip_suffix('*') {
-                Some(plain) => (plain, "*"),
-                None => (part, ""),
-            };
-            escaped.push_str(&globset::escape(plain));
-            escaped.push_str(star);
-        }
-        set.add(Glob::new(&escaped).map_err(|_invalid| invalid(text))?);
+        let plain: Vec<String> = text.split('*').map(globset::escape).collect();
+        let glob = Glob::new(&plain.join("*")).map_err(|_invalid| invalid(scope, text))?;
+        set.add(glob);
     }
-    set.build().map_err(|_too_large| invalid("*"))
+    set.build().map_err(|_too_large| invalid(scope, "*"))
+}
+
+fn invalid(scope: &str, pattern: &str) -> InvalidScope {
+    InvalidScope::Pattern {
+        scope: scope.to_owned(),
+        pattern: pattern.to_owned(),
+    }
 }
 
 /// A scope with all that it needs.
@@ -237,14 +275,21 @@ fn whole(
     Ok(whole)
 }
 
+/// A rough measure of how much a scope opens: all of a server, all of its tools, or some.
 fn width(rule: &ScopeRule) -> usize {
-    let stars = |texts: &[String]| -> usize {
-        texts
-            .iter()
-            .map(|text| 1 + 16 * text.matches('*').count())
-            .sum()
+    let of = |text: &String| {
+        if text.ends_with("/*") {
+            500
+        } else {
+            1 + 16 * text.matches('*').count()
+        }
     };
-    rule.servers.len() * 1000 + stars(&rule.tools) + stars(&rule.prompts) + stars(&rule.resources)
+    let patterns = rule
+        .tools
+        .iter()
+        .chain(&rule.prompts)
+        .chain(&rule.resources);
+    rule.servers.len() * 2000 + patterns.map(of).sum::<usize>()
 }
 
 /// Checks a request against what its principal has been granted.

@@ -104,7 +104,7 @@ fn serve_stdio(
     let outcome = runtime.block_on(async {
         let mut ending = Ending::listen().context("signals cannot be received")?;
         let wiring = Wiring::open(config, state, environment)?;
-        let built = wiring.build(config, None)?;
+        let built = wiring.build(config, None, None)?;
         let asked = async {
             let signal = ending.next().await;
             info!(signal, "ending after the requests in progress");

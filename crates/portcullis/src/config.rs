@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) mod document;
 pub(crate) mod load;
 pub(crate) mod mistakes;
+pub(crate) mod oauth;
 pub(crate) mod rules;
 pub(crate) mod search;
 pub(crate) mod secrets;
@@ -26,9 +27,14 @@ pub(crate) mod surroundings;
 pub(crate) struct Config {
     /// Where and how the gateway listens.
     pub listen: proxy::Listen,
-    /// Clients that authenticate by a bearer token, by name. With none, every client that reaches
-    /// the loopback listener is the principal `local`.
+    /// Clients that authenticate by a bearer token of this file, by name.
     pub clients: BTreeMap<String, proxy::Client>,
+    /// Who may enter by an access token, and how clients come by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<oauth::OAuth>,
+    /// Names for sets of tools, prompts and resources, which access tokens are granted. One for each server, called the same,
+    /// when there are none.
+    pub scopes: BTreeMap<String, oauth::Scope>,
     /// The servers, by name: `[a-z][a-z0-9-]*`, at most 32 characters.
     pub servers: BTreeMap<String, proxy::Server>,
     /// Who the gateway is where it asks for credentials toward its servers.

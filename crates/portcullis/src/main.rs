@@ -1,5 +1,6 @@
 //! The security gateway for the Model Context Protocol: commands, the configuration file, wiring.
 
+mod access;
 mod cli;
 mod clock;
 mod commands;

@@ -1,6 +1,7 @@
 //! Puts the crates together: everything that a gateway is built on, and a gateway from it.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use portcullis_oauth::client::{self, Credentials};
 use portcullis_oauth::vault::Vault;
 use portcullis_pipeline::Pipeline;
 use portcullis_proxy::config::auth;
-use portcullis_proxy::{Clock, Parts, Runtime};
+use portcullis_proxy::{Access, Clock, Parts, Runtime};
 use portcullis_sandbox::Sandbox;
 use portcullis_store::{Durability, Store};
 use serde_json::Value as Json;
-use url::Url;
 
+use crate::access;
 use crate::config::{self, Config};
 use crate::environment::Environment;
 use crate::state::{DATABASE, SEALING_KEY, StateDirectory};
@@ -63,10 +64,26 @@ impl Wiring {
         })
     }
 
-    /// Builds what serves clients by `config`. What `previous` holds for them goes on.
+    /// Builds the door of a gateway that listens on `address`.
+    pub(crate) async fn access(
+        &self,
+        config: &Config,
+        address: SocketAddr,
+    ) -> anyhow::Result<Arc<Access>> {
+        let on = access::Foundation {
+            store: &self.store,
+            egress: &self.egress,
+            vault: &self.vault,
+            credentials: self.credentials(config, address)?,
+        };
+        Ok(Arc::new(access::build(config, address, on).await?))
+    }
+
+    /// Builds what serves clients by `config`, who enter by `access` if there is a listener. What `previous` holds for them goes on.
     pub(crate) fn build(
         &self,
         config: &Config,
+        access: Option<Arc<Access>>,
         previous: Option<&Runtime>,
     ) -> anyhow::Result<Arc<Runtime>> {
         let limits = &config.limits;
@@ -75,9 +92,14 @@ impl Wiring {
             result_bytes_max: limits.response_bytes_max.get(),
             ..portcullis_pipeline::Settings::default()
         };
+        let scopes = access::scope_map(&access::scopes(config))?;
         let parts = Parts {
-            pipeline: Arc::new(Pipeline::new(settings, self.store.clone())),
-            credentials: self.credentials(config)?,
+            pipeline: Arc::new(Pipeline::new(settings, self.store.clone()).with_scopes(scopes)),
+            credentials: match &access {
+                Some(access) => access.credentials.clone(),
+                None => self.credentials(config, config.listen.address)?,
+            },
+            access,
             egress: self.egress.clone(),
             sandbox: self.sandbox.clone(),
             clock: Clock::new(crate::clock::now_ms),
@@ -86,9 +108,13 @@ impl Wiring {
         Ok(Arc::new(Runtime::build(&config.proxy(), parts, previous)?))
     }
 
-    /// The servers' credentials by `config`; `None` where no server needs any.
-    fn credentials(&self, config: &Config) -> anyhow::Result<Option<Arc<Credentials>>> {
-        let base = public_url(config)?;
+    /// The servers' credentials by the configuration of a gateway that listens on `address`; `None` where no server needs any.
+    fn credentials(
+        &self,
+        config: &Config,
+        address: SocketAddr,
+    ) -> anyhow::Result<Option<Arc<Credentials>>> {
+        let base = access::public_url(config, address)?;
         let servers: Vec<_> = config
             .servers
             .iter()
@@ -126,17 +152,6 @@ impl Wiring {
 pub(crate) fn settings(config: &Config) -> anyhow::Result<Option<client::settings::Config>> {
     auth::settings(&config.credentials, &config.servers)
         .map_err(|(name, invalid)| anyhow::anyhow!("server `{name}`: {invalid}"))
-}
-
-/// Where people find the gateway.
-pub(crate) fn public_url(config: &Config) -> anyhow::Result<Url> {
-    let scheme = if config.listen.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let address = config.listen.address;
-    Ok(Url::parse(&format!("{scheme}://{address}"))?)
 }
 
 /// This program, so that it can be executed again. On Linux by the kernel's own link, which is

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use http::HeaderMap;
 use portcullis_mcp::{Era, Version, member, string};
+use portcullis_oauth::identity::Identity;
 use portcullis_pipeline::{Principal, RequestId, Timestamp};
 
 use crate::link::Link;
+use crate::peer::Peer;
 use crate::route::Route;
 use crate::runtime::Runtime;
 use crate::session::Session;
@@ -21,6 +23,8 @@ pub(crate) struct Caller {
     /// The runtime that the request began with; a reload does not change it.
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) principal: Principal,
+    /// What the principal is known by, and where from, when it is known by a token.
+    pub(crate) credential: Option<Box<(Peer, Arc<Identity>)>>,
     pub(crate) route: Route,
     pub(crate) version: Version,
     pub(crate) profile: Arc<Profile>,
@@ -85,6 +89,7 @@ impl Caller {
         Self {
             runtime: Arc::clone(&self.runtime),
             principal: self.principal.clone(),
+            credential: None,
             route: self.route.clone(),
             version: self.version,
             profile: Arc::clone(&self.profile),

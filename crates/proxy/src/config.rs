@@ -28,6 +28,10 @@ pub struct Listen {
     pub origins: Vec<String>,
     /// Certificate and key for TLS.
     pub tls: Option<Tls>,
+    /// The address by which clients reach the gateway, such as `https://gateway.example`, when it is another than `address`: with
+    /// a host and no path. Tokens are for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
     /// Who may enter without a credential, over the loopback interface alone.
     pub without_credential: WithoutCredential,
 }
@@ -52,6 +56,7 @@ impl Default for Listen {
             hosts: Vec::new(),
             origins: Vec::new(),
             tls: None,
+            public_url: None,
             without_credential: WithoutCredential::default(),
         }
     }
@@ -65,6 +70,10 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// Whether clients may show a certificate of their own, to be known by it or to have tokens bound to it (RFC 8705). Browsers ask
+    /// their user which one.
+    #[serde(default)]
+    pub client_certificates: bool,
 }
 
 /// A client that authenticates itself by a bearer token.

@@ -16,9 +16,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use portcullis_mcp::{Era, Limits, Message, Version, decode, header, member, meta, method};
-use portcullis_pipeline::Principal;
+use portcullis_oauth::identity::Identity;
 
-use crate::authenticate::Unauthenticated;
+use crate::access::Access;
+use crate::authenticate::{Entrant, Unauthenticated};
 use crate::body::Body;
 use crate::legacy;
 use crate::modern;
@@ -39,9 +40,18 @@ const DRAINING: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) principal: Principal,
+    pub(crate) peer: Peer,
+    pub(crate) entrant: Entrant,
     pub(crate) route: Route,
     pub(crate) headers: HeaderMap,
+}
+
+impl Arrival {
+    /// What the principal is known by, if it is known by a token.
+    pub(crate) fn credential(&self) -> Option<Box<(Peer, Arc<Identity>)>> {
+        let identity = self.entrant.identity.as_ref()?;
+        Some(Box::new((self.peer.clone(), Arc::clone(identity))))
+    }
 }
 
 /// The body of a message that waits for its answer.
@@ -54,14 +64,20 @@ pub(crate) async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
+    if Access::owns(parts.uri.path())
+        && let Some(access) = runtime.authenticator.access()
+    {
+        return Ok(page(&runtime, access, &peer, parts, body).await);
+    }
     Ok(match enter(&runtime, &peer, &parts).await {
-        Ok((principal, route)) => {
+        Ok((entrant, route)) => {
             let Parts {
                 method, headers, ..
             } = parts;
             let arrival = Arrival {
                 runtime,
-                principal,
+                peer,
+                entrant,
                 route,
                 headers,
             };
@@ -81,7 +97,7 @@ async fn enter(
     runtime: &Runtime,
     peer: &Peer,
     parts: &Parts,
-) -> Result<(Principal, Route), Box<Response<Body>>> {
+) -> Result<(Entrant, Route), Box<Response<Body>>> {
     if runtime
         .guard
         .check(peer.port(), &parts.uri, &parts.headers)
@@ -92,21 +108,60 @@ async fn enter(
     let Some(route) = Route::parse(parts.uri.path()) else {
         return Err(Box::new(plain(StatusCode::NOT_FOUND)));
     };
-    let principal = match runtime
-        .authenticator
-        .authenticate(peer, &parts.headers)
-        .await
-    {
-        Ok(principal) => principal,
-        Err(unauthenticated) => return Err(Box::new(challenge(runtime, unauthenticated))),
+    let now = runtime.clock.now();
+    let entering = runtime.authenticator.authenticate(peer, parts, &route, now);
+    let entrant = match entering.await {
+        Ok(entrant) => entrant,
+        Err(unauthenticated) => {
+            return Err(Box::new(challenge(runtime, &route, unauthenticated)));
+        }
     };
     // Only somebody who may enter learns which servers there are.
     match &route {
         Route::Server(name) if !runtime.servers.contains_key(name) => {
             Err(Box::new(plain(StatusCode::NOT_FOUND)))
         }
-        Route::Server(_) | Route::All => Ok((principal, route)),
+        Route::Server(_) | Route::All => Ok((entrant, route)),
     }
+}
+
+/// The most bytes of a form.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// A page or document by which clients and people get a credential. Pages see to their own forms: `Origin` is theirs to judge.
+async fn page(
+    runtime: &Runtime,
+    access: &Access,
+    peer: &Peer,
+    parts: Parts,
+    mut body: Incoming,
+) -> Response<Body> {
+    if !runtime
+        .guard
+        .is_own(peer.port(), &parts.uri, &parts.headers)
+    {
+        return turned_away(runtime, Door::Stray);
+    }
+    let limits = &runtime.limits;
+    let Some(_entered) = runtime.shared.requests.enter(limits.requests_max) else {
+        return turned_away(runtime, Door::Overloaded);
+    };
+    let reading = collect(&mut body, 0, FORM_BYTES_MAX);
+    let body = match tokio::time::timeout(limits.body_timeout.get(), reading).await {
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => return plain(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_broken)) => return plain(StatusCode::BAD_REQUEST),
+        Err(_elapsed) => return plain(StatusCode::REQUEST_TIMEOUT),
+    };
+    let is_served = |route: &Route| match route {
+        Route::All => true,
+        Route::Server(name) => runtime.servers.contains_key(name),
+    };
+    let request = Request::from_parts(parts, body);
+    let scopes = runtime.pipeline.scopes();
+    let now = runtime.clock.now();
+    let answer = access.respond(request, peer, scopes, is_served, now.0);
+    answer.await.map(|bytes| Body::Whole(Some(bytes)))
 }
 
 async fn post(arrival: Arrival, body: Incoming) -> Response<Body> {
@@ -430,14 +485,19 @@ pub(crate) fn method_not_allowed() -> Response<Body> {
     response
 }
 
-/// Asks for a credential (RFC 6750 §3).
-fn challenge(runtime: &Runtime, unauthenticated: Unauthenticated) -> Response<Body> {
-    let mut response = turned_away(runtime, Door::Unauthenticated);
-    let value = match unauthenticated {
-        Unauthenticated::Missing => "Bearer",
-        Unauthenticated::Invalid => "Bearer error=\"invalid_token\"",
+/// Asks for a credential (RFC 6750 §3, RFC 9728 §5.1).
+fn challenge(runtime: &Runtime, route: &Route, unauthenticated: Unauthenticated) -> Response<Body> {
+    let refused = match unauthenticated {
+        Unauthenticated::InQuery => return turned_away(runtime, Door::TokenInQuery),
+        Unauthenticated::Unknown => return turned_away(runtime, Door::Unauthenticated),
+        Unauthenticated::Refused(refused) => refused,
     };
-    let headers = response.headers_mut();
-    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(value));
+    let mut response = turned_away(runtime, Door::Unauthenticated);
+    if let Some(access) = runtime.authenticator.access() {
+        let scopes = runtime.pipeline.scopes();
+        let told = access.refusal(refused, route, scopes, runtime.clock.now().0);
+        *response.status_mut() = told.status();
+        response.headers_mut().extend(told.into_parts().0.headers);
+    }
     response
 }

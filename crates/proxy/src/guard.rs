@@ -37,6 +37,11 @@ pub enum InvalidGuard {
         "`{0}` in `listen.origins` is not an origin; write `https://host` or `https://host:port`"
     )]
     Origin(String),
+    /// Not a base.
+    #[error(
+        "`{0}` in `listen.public_url` is not a base; write `https://host` or `https://host:port`"
+    )]
+    PublicUrl(String),
 }
 
 impl Guard {
@@ -61,6 +66,14 @@ impl Guard {
                 .ok_or_else(|| InvalidGuard::Origin(text.clone()))?;
             origins.insert(origin.ascii_serialization());
         }
+        if let Some(text) = &listen.public_url {
+            let url = Url::parse(text)
+                .ok()
+                .filter(|url| url.path() == "/" && url.has_host());
+            let url = url.ok_or_else(|| InvalidGuard::PublicUrl(text.clone()))?;
+            hosts.extend(url.host_str().map(str::to_owned));
+            origins.insert(url.origin().ascii_serialization());
+        }
         let mut guard = Self {
             tls,
             hosts,
@@ -82,6 +95,21 @@ impl Guard {
 
     /// Checks the `Host` (or HTTP/2 authority) and `Origin` of a request to a listener on `port`.
     pub(crate) fn check(&self, port: u16, uri: &Uri, headers: &HeaderMap) -> Result<(), Stray> {
+        self.check_host(port, uri, headers)?;
+        let mut origins = headers.get_all(ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => Ok(()),
+            (Some(origin), None) if origin.to_str().is_ok_and(|o| self.is_own_origin(o)) => Ok(()),
+            _ => Err(Stray::Origin),
+        }
+    }
+
+    /// Whether the `Host` alone is right.
+    pub(crate) fn is_own(&self, port: u16, uri: &Uri, headers: &HeaderMap) -> bool {
+        self.check_host(port, uri, headers).is_ok()
+    }
+
+    fn check_host(&self, port: u16, uri: &Uri, headers: &HeaderMap) -> Result<(), Stray> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
             (Some(host), None) => Some(host.to_str().map_err(|_not_text| Stray::Host)?),
@@ -95,12 +123,7 @@ impl Guard {
         if named.peek().is_none() || !named.all(|name| self.is_own_host(port, name)) {
             return Err(Stray::Host);
         }
-        let mut origins = headers.get_all(ORIGIN).iter();
-        match (origins.next(), origins.next()) {
-            (None, _) => Ok(()),
-            (Some(origin), None) if origin.to_str().is_ok_and(|o| self.is_own_origin(o)) => Ok(()),
-            _ => Err(Stray::Origin),
-        }
+        Ok(())
     }
 
     fn is_own_host(&self, listener_port: u16, authority: &str) -> bool {

@@ -73,14 +73,15 @@ fn find(arrival: &Arrival) -> Result<Arc<Session>, Box<Response<Body>>> {
         .runtime
         .shared
         .sessions
-        .get(id, &arrival.principal, &arrival.route)
+        .get(id, &arrival.entrant.principal, &arrival.route)
         .ok_or_else(|| refuse(Door::UnknownSession))
 }
 
 fn caller(arrival: &Arrival, session: &Arc<Session>, stream: Arc<Stream>) -> Caller {
     Caller {
         runtime: Arc::clone(&arrival.runtime),
-        principal: arrival.principal.clone(),
+        principal: arrival.entrant.principal.clone(),
+        credential: arrival.credential(),
         route: arrival.route.clone(),
         version: session.version,
         profile: Arc::clone(&session.profile),
@@ -123,7 +124,7 @@ async fn initialize(arrival: Arrival, request: &Request, entered: Counted) -> Re
     let shared = Arc::clone(&arrival.runtime.shared);
     let begun = introduction(request).and_then(|(version, profile)| {
         let sessions_max = arrival.runtime.limits.sessions_max;
-        let (principal, route) = (arrival.principal.clone(), arrival.route.clone());
+        let (principal, route) = (arrival.entrant.principal.clone(), arrival.route.clone());
         shared
             .sessions
             .begin(
@@ -150,7 +151,8 @@ async fn initialize(arrival: Arrival, request: &Request, entered: Counted) -> Re
                 request_id: request_id(arrival.runtime.clock.now()),
                 headers: None,
                 runtime: arrival.runtime,
-                principal: arrival.principal,
+                credential: None,
+                principal: arrival.entrant.principal,
                 route: arrival.route,
             };
             return endpoint::whole(render(&caller, &request.id, &request.method, Err(refusal)));
@@ -279,7 +281,7 @@ pub(crate) fn get(arrival: &Arrival) -> Response<Body> {
     let Some(counted) = runtime
         .shared
         .streams
-        .enter(arrival.principal.identity(), most)
+        .enter(arrival.entrant.principal.identity(), most)
     else {
         return endpoint::turned_away(runtime, Door::Streams);
     };

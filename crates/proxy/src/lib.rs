@@ -5,6 +5,7 @@
 //! what it has checked on the way back reaches the client. The differences between the eras are
 //! settled in `bridge`, the differences between one server and several in `federation`.
 
+mod access;
 mod authenticate;
 mod body;
 mod bridge;
@@ -39,8 +40,9 @@ mod tokens;
 pub mod units;
 pub mod upstream;
 
+pub use access::Access;
 pub use clock::Clock;
-pub use listener::{Drained, Gateway};
+pub use listener::{Bound, Drained, Gateway};
 pub use route::Route;
 pub use runtime::{BuildError, Parts, Runtime};
 pub use stdio::serve_stdio;

@@ -16,6 +16,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use portcullis_egress::ClientCertificates;
+
+use crate::authenticate::sha256;
 use crate::config::Listen;
 use crate::endpoint;
 use crate::janitor;
@@ -29,12 +32,18 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// How long servers get to end.
 const ENDING: Duration = Duration::from_secs(6);
 
-/// A listening gateway.
+/// An address that was taken, where nothing is accepted yet.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptorDebug>,
+}
+
+/// A listening gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    bound: Bound,
     runtime: Arc<ArcSwap<Runtime>>,
 }
 
@@ -73,14 +82,20 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-impl Gateway {
-    /// Takes the address, but accepts nothing yet.
-    pub async fn bind(listen: &Listen, runtime: Arc<Runtime>) -> Result<Self, BindError> {
+impl Bound {
+    /// Takes the address.
+    pub async fn take(listen: &Listen) -> Result<Self, BindError> {
         let address = listen.address;
         let tls = match &listen.tls {
             Some(files) => {
-                let config = portcullis_egress::server_tls(&files.certificate, &files.key)
-                    .map_err(BindError::Tls)?;
+                let of_clients = if files.client_certificates {
+                    ClientCertificates::Taken
+                } else {
+                    ClientCertificates::NotAskedFor
+                };
+                let config =
+                    portcullis_egress::server_tls(&files.certificate, &files.key, of_clients)
+                        .map_err(BindError::Tls)?;
                 Some(TlsAcceptorDebug(TlsAcceptor::from(config)))
             }
             None => None,
@@ -92,7 +107,6 @@ impl Gateway {
             listener,
             address,
             tls,
-            runtime: Arc::new(ArcSwap::new(runtime)),
         })
     }
 
@@ -104,6 +118,16 @@ impl Gateway {
     /// Whether clients connect by TLS.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+}
+
+impl Gateway {
+    /// A gateway that serves with `runtime` at an address that was taken.
+    pub fn new(bound: Bound, runtime: Arc<Runtime>) -> Self {
+        Self {
+            bound,
+            runtime: Arc::new(ArcSwap::new(runtime)),
+        }
     }
 
     /// Where a new runtime can be put for all requests that begin from then on.
@@ -127,7 +151,7 @@ impl Gateway {
             let accepted = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                accepted = self.listener.accept() => accepted,
+                accepted = self.bound.listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, address)) => {
@@ -136,7 +160,7 @@ impl Gateway {
                         runtime: Arc::clone(&self.runtime),
                         stopped: stopped.clone(),
                     };
-                    let tls = self.tls.as_ref().map(|tls| tls.0.clone());
+                    let tls = self.bound.tls.as_ref().map(|tls| tls.0.clone());
                     tokio::spawn(async move {
                         connection.serve(stream, tls).await;
                         drop(permit);
@@ -151,7 +175,7 @@ impl Gateway {
         }
         janitor.abort();
         // Who comes now is refused by the system, rather than kept waiting and cut off.
-        drop(self.listener);
+        drop(self.bound);
         drop(stopped);
         drain(&self.runtime.load_full(), &stop).await
     }
@@ -205,13 +229,19 @@ impl Connection {
                 return;
             }
         };
-        let peer = Peer::new(self.address, local, None);
+        let peer = |certificate| Peer::new(self.address, local, certificate);
         let Some(tls) = tls else {
+            let peer = peer(None);
             return self.http(TokioIo::new(stream), peer).await;
         };
         let patience = self.runtime.load().limits.head_timeout.get();
         match tokio::time::timeout(patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(TokioIo::new(stream), peer).await,
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let certificate = shown.and_then(<[_]>::first).map(|leaf| sha256(leaf));
+                let peer = peer(certificate);
+                self.http(TokioIo::new(stream), peer).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
         }

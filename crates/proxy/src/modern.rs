@@ -31,11 +31,13 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
     };
     let checked = check_head(&arrival.headers, &request);
     let stream = Stream::new();
+    let credential = arrival.credential();
     let Arrival {
         runtime,
-        principal,
+        entrant,
         route,
         headers,
+        ..
     } = arrival;
     let (profile, refusal) = match checked {
         Ok(profile) => (profile, None),
@@ -44,7 +46,8 @@ pub(crate) async fn post(arrival: Arrival, message: Message, entered: Counted) -
     let request_id = request_id(runtime.clock.now());
     let caller = Caller {
         runtime,
-        principal,
+        principal: entrant.principal,
+        credential,
         route,
         version: Version::LATEST,
         profile: Arc::new(profile),

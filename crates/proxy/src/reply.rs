@@ -193,10 +193,12 @@ fn challenge(caller: &Caller, refusal: &Refusal) -> Option<HeaderValue> {
     match refusal {
         Refusal::Denied(Denial::InsufficientScope {
             needed: Some(needed),
-        }) => caller
-            .runtime
-            .authenticator
-            .challenge_scope(&caller.route, needed),
+        }) => {
+            let (peer, identity) = caller.credential.as_deref()?;
+            let access = caller.runtime.authenticator.access()?;
+            let now = caller.runtime.clock.now();
+            access.step_up(peer, identity, &caller.route, needed, now.0)
+        }
         _ => None,
     }
 }
@@ -304,6 +306,8 @@ pub(crate) enum Door<'a> {
     Stray,
     /// No credential, or one that does not hold.
     Unauthenticated,
+    /// A token in the address.
+    TokenInQuery,
     MediaType,
     Accept,
     TooLarge,
@@ -340,6 +344,10 @@ impl Door<'_> {
                 own::DENIED,
                 "unauthenticated",
                 "a valid bearer token is needed; send it in `Authorization`",
+            ),
+            Self::TokenInQuery => bad(
+                "token-in-query",
+                "a token in the address is seen by logs; send it in `Authorization`",
             ),
             Self::MediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

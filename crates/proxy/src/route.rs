@@ -12,6 +12,14 @@ pub enum Route {
 }
 
 impl Route {
+    /// The path of the endpoint's URL.
+    pub(crate) fn path(&self) -> String {
+        match self {
+            Self::All => "/mcp".to_owned(),
+            Self::Server(name) => format!("/servers/{name}/mcp"),
+        }
+    }
+
     /// The route that a URL's path names, if it names one.
     pub(crate) fn parse(path: &str) -> Option<Self> {
         if path == "/mcp" {

@@ -14,6 +14,7 @@ use portcullis_sandbox::Sandbox;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::authenticate::{Authenticator, InvalidClient};
 use crate::bridge::Parked;
 use crate::caller::Caller;
@@ -33,6 +34,8 @@ use crate::upstream::{Connection, Credential, Hello, InvalidServer, Spec, Upstre
 pub struct Parts {
     /// Decides on each message.
     pub pipeline: Arc<Pipeline>,
+    /// Who may enter by a token, and how they come by one; `None` where there is no listener.
+    pub access: Option<Arc<Access>>,
     /// The gateway's credentials toward its servers; `None` where no server needs any.
     pub credentials: Option<Arc<Credentials>>,
     /// The way out to remote servers.
@@ -149,11 +152,15 @@ impl Server {
                 ..
             })
         );
+        // A page that nobody can log in to is of no use.
+        let access = caller.runtime.authenticator.access();
+        let has_login = access.is_some_and(|access| access.login.is_some());
+        let is_known = is_shared || caller.principal.kind == PrincipalKind::User;
         Some(Credential {
             credentials: Arc::clone(credentials),
             server: self.name.clone(),
             holder: caller.principal.holder(),
-            by_browser: is_shared || caller.principal.kind == PrincipalKind::User,
+            by_browser: has_login && is_known,
             clock: caller.runtime.clock,
         })
     }
@@ -189,8 +196,11 @@ impl Runtime {
         parts: Parts,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let authenticator =
-            Authenticator::build(&config.clients, config.listen.without_credential)?;
+        let authenticator = Authenticator::build(
+            &config.clients,
+            config.listen.without_credential,
+            parts.access.clone(),
+        )?;
         if !config.listen.address.ip().is_loopback()
             && (config.listen.tls.is_none() || !authenticator.knows_anybody())
         {

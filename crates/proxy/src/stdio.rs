@@ -287,6 +287,7 @@ impl Pipe {
         Caller {
             runtime: Arc::clone(&self.runtime),
             principal: self.principal.clone(),
+            credential: None,
             route: self.route.clone(),
             version,
             profile: Arc::new(profile),

@@ -30,8 +30,6 @@ pub struct Grant {
     pub resource: String,
     /// Its scopes, separated by spaces.
     pub scopes: String,
-    /// The groups of the subject, as an array in JSON.
-    pub groups: String,
     /// The thumbprint of the key that refresh tokens are bound to (RFC 9449 §5).
     pub jkt: Option<String>,
     /// When it was given, in Unix milliseconds.
@@ -594,12 +592,41 @@ fn revoke(
     Ok(true)
 }
 
+/// Ends the grants of an account (`sub:…`) or client (`client:…`) that is revoked, so that its refresh tokens die with its access
+/// tokens and stay so; part of the transaction that revokes.
+pub(crate) fn end(connection: &Connection, revocation: &Revocation) -> rusqlite::Result<()> {
+    let (select, name) = if let Some(name) = revocation.id.strip_prefix("sub:") {
+        (
+            "SELECT id FROM grants WHERE subject = ?1 AND created_ms <= ?2 AND revoked_ms IS NULL",
+            name,
+        )
+    } else if let Some(name) = revocation.id.strip_prefix("client:") {
+        (
+            "SELECT id FROM grants WHERE client = ?1 AND created_ms <= ?2 AND revoked_ms IS NULL",
+            name,
+        )
+    } else {
+        return Ok(());
+    };
+    let ids: Vec<String> = connection
+        .prepare_cached(select)?
+        .query_map(params![name, integer(revocation.before_ms)], |row| {
+            row.get(0)
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let kept_ms = revocation.until_ms.saturating_sub(revocation.before_ms);
+    for id in &ids {
+        revoke(connection, id, revocation.before_ms, kept_ms)?;
+    }
+    Ok(())
+}
+
 fn insert_grant(connection: &Connection, grant: &Grant) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO grants (id, subject, client, client_name, resource, scopes, groups, jkt, \
+            "INSERT INTO grants (id, subject, client, client_name, resource, scopes, jkt, \
              created_ms, used_ms, expires_ms, revoked_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             grant.id,
@@ -608,7 +635,6 @@ fn insert_grant(connection: &Connection, grant: &Grant) -> rusqlite::Result<()> 
             grant.client_name,
             grant.resource,
             grant.scopes,
-            grant.groups,
             grant.jkt,
             integer(grant.created_ms),
             integer(grant.used_ms),
@@ -652,7 +678,6 @@ fn read_grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
         client_name: row.get("client_name")?,
         resource: row.get("resource")?,
         scopes: row.get("scopes")?,
-        groups: row.get("groups")?,
         jkt: row.get("jkt")?,
         created_ms: time("created_ms")?,
         used_ms: time("used_ms")?,

@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::calls::ReadError;
+use crate::grants;
 use crate::reader::Readers;
 use crate::writer::{RecordError, Writer};
 
@@ -83,7 +84,8 @@ pub(crate) fn insert(connection: &Connection, revocation: &Revocation) -> rusqli
             integer(revocation.before_ms),
             integer(revocation.until_ms)
         ])
-        .map(drop)
+        .map(drop)?;
+    grants::end(connection, revocation)
 }
 
 fn integer(value: u64) -> i64 {

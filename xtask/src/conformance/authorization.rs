@@ -132,7 +132,7 @@ pub(crate) fn config(dir: &Path, server_url: &str) -> Result<String> {
 }
 
 /// The command that connects the gateway beneath `dir` to its server, as a JSON array.
-pub(crate) fn person(workspace: &Workspace, dir: &Path) -> Result<String> {
+pub(crate) fn person(workspace: &Workspace, dir: &Path, url: &str) -> Result<String> {
     let program = gateway::program(workspace)?;
     let (config, state) = (dir.join("portcullis.toml"), dir.join("state"));
     let command = json!([
@@ -140,6 +140,8 @@ pub(crate) fn person(workspace: &Workspace, dir: &Path) -> Result<String> {
         "connect",
         "scenario",
         "--dangerously-headless",
+        "--url",
+        url,
         "--config",
         config,
         "--state-dir",

@@ -152,7 +152,7 @@ pub(crate) fn shim(server_url: &str) -> Result<ExitCode> {
     let mut log = Log::create(dir.join("log"))?;
     let config = authorization::config(&dir, server_url)?;
     let gateway = gateway::start(&workspace, &mut log, &dir, &config)?;
-    let person = authorization::person(&workspace, &dir)?;
+    let person = authorization::person(&workspace, &dir, &gateway.url)?;
     let status = Command::new(binary(&workspace, "conformance-client")?)
         .env("CONFORMANCE_CONNECT", person)
         .arg(gateway::server_url(&gateway, "scenario"))

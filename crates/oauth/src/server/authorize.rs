@@ -302,7 +302,6 @@ impl AuthorizationServer {
     ) -> Result<Response<Bytes>, Refusal> {
         let code = secret::generate("pcc_")?;
         let id = secret::base64url(&secret::random::<16>()?);
-        let groups: Vec<&str> = session.groups.iter().map(|it| &**it).collect();
         let grant = Grant {
             id: id.clone(),
             subject: session.account.to_string(),
@@ -310,7 +309,6 @@ impl AuthorizationServer {
             client_name: asked.client_name.clone(),
             resource: asked.resource.clone(),
             scopes: asked.scopes.clone(),
-            groups: serde_json::json!(groups).to_string(),
             jkt: None,
             created_ms: now_ms,
             used_ms: now_ms,

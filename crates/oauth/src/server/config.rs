@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::dpop;
 use crate::jwt;
 use crate::jwt::jwk::Jwk;
 use crate::scope::{self, Scopes};
@@ -17,6 +18,10 @@ pub const ACCESS_TOKEN_TTL_MAX: Duration = Duration::from_mins(30);
 
 /// Settings of the authorization server.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the configuration"
+)]
 pub struct Config {
     /// How long an access token lives; at most [`ACCESS_TOKEN_TTL_MAX`].
     pub access_token_ttl: Duration,
@@ -42,8 +47,10 @@ pub struct Config {
     pub clients: BTreeMap<String, StaticClient>,
     /// Issuers whose identity assertions are exchanged for tokens (ID-JAG), by names of ours, which begin the subjects.
     pub id_jag_issuers: BTreeMap<String, IdJagIssuer>,
-    /// The algorithms of DPoP proofs that tokens are bound to; empty: tokens are not bound.
-    pub dpop_algorithms: Vec<jwt::Algorithm>,
+    /// Whether access tokens are bound to keys of their clients (RFC 9449).
+    pub dpop: dpop::Mode,
+    /// Whether proofs have to hold a nonce of ours (RFC 9449 §8).
+    pub dpop_nonce: bool,
 }
 
 impl Default for Config {
@@ -62,7 +69,8 @@ impl Default for Config {
             default_scopes: Scopes::new(),
             clients: BTreeMap::new(),
             id_jag_issuers: BTreeMap::new(),
-            dpop_algorithms: Vec::new(),
+            dpop: dpop::Mode::Accepted,
+            dpop_nonce: false,
         }
     }
 }
@@ -209,6 +217,9 @@ pub enum BuildError {
     /// There is nothing to protect.
     #[error("there is no protected resource; configure a server")]
     NoResource,
+    /// The system gave no randomness.
+    #[error(transparent)]
+    NoRandomness(#[from] crate::secret::NoRandomness),
     /// The signing keys could not be read or made.
     #[error("the signing keys could not be made ready")]
     Keys(#[from] crate::server::keys::KeysError),

@@ -5,6 +5,7 @@ use http::header::{CACHE_CONTROL, HeaderValue, PRAGMA};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use crate::dpop;
 use crate::jwt::jwk::Jwk;
 use crate::server::client::{AuthMethod, GrantType};
 use crate::server::error::{self, Refusal};
@@ -43,8 +44,8 @@ struct Document<'a> {
     client_id_metadata_document_supported: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_grant_profiles_supported: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    dpop_signing_alg_values_supported: Vec<String>,
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    dpop_signing_alg_values_supported: &'a [&'a str],
     protected_resources: Vec<&'a str>,
     request_parameter_supported: bool,
     request_uri_parameter_supported: bool,
@@ -101,13 +102,10 @@ impl AuthorizationServer {
             } else {
                 Vec::new()
             },
-            dpop_signing_alg_values_supported: self
-                .config
-                .dpop_algorithms
-                .iter()
-                .copied()
-                .map(algorithm)
-                .collect(),
+            dpop_signing_alg_values_supported: match self.config.dpop {
+                dpop::Mode::Off => &[],
+                dpop::Mode::Accepted | dpop::Mode::Required => &dpop::ALGORITHM_NAMES,
+            },
             protected_resources: self.resources.iter().map(|it| it.uri.as_str()).collect(),
             request_parameter_supported: false,
             request_uri_parameter_supported: false,

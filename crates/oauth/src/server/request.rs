@@ -13,7 +13,7 @@ use crate::server::parameters::Parameters;
 use crate::server::pkce;
 
 /// The longest `state`, in bytes.
-const STATE_BYTES_MAX: usize = 4096;
+const STATE_BYTES_MAX: usize = 2048;
 
 /// What a client asks for, once it is known to be in order. It is sealed between the consent page and its form.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

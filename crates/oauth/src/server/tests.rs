@@ -6,6 +6,7 @@ mod attacks;
 mod authorize;
 mod consent;
 mod documents;
+mod dpop;
 mod keys;
 mod races;
 mod registration;
@@ -19,7 +20,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{Method, Request, Response, StatusCode};
 use portcullis_egress::Egress;
-use portcullis_store::{AuthEventRow, Store};
+use portcullis_store::{
+    AccountLink, AuthEvent, AuthEventKind, AuthEventRow, AuthOutcome, NewAccount, Store,
+};
 use serde_json::Value;
 use url::Url;
 
@@ -109,6 +112,20 @@ pub(super) async fn harness_with(config: Config) -> Harness {
     let path = folder.path().join("db");
     let store = Store::open(&path, portcullis_store::Settings::default()).unwrap();
     let vault = Arc::new(Vault::new(&[7; 32]).unwrap());
+    for name in ["ada", "bob"] {
+        let account = NewAccount {
+            name: name.to_owned(),
+            display: name.to_owned(),
+            groups: vec!["staff".into()],
+            is_admin: false,
+        };
+        let link = AccountLink {
+            digest: secret::sha256(name.as_bytes()),
+            expires_ms: NOW,
+        };
+        let event = AuthEvent::new(NOW - 1, AuthEventKind::Account, AuthOutcome::Success);
+        assert!(store.accounts().invite(account, link, event).await.unwrap());
+    }
     let server = build(config, store.clone(), Arc::clone(&vault)).await;
     Harness {
         server,

@@ -8,13 +8,14 @@ use http::{Request, Response, StatusCode};
 use portcullis_store::grants::{Redemption, Rotation, Taken};
 use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, Grant};
 
+use crate::dpop::{self, DpopError, NoncePolicy, Proof};
 use crate::scope::Scopes;
 use crate::secret;
 use crate::server::access::{Access, Tokens};
 use crate::server::client::{Client, GrantType};
 use crate::server::error::{self, Code, Refusal};
 use crate::server::parameters::Parameters;
-use crate::server::{AuthorizationServer, address_of, config, millis, pkce};
+use crate::server::{AuthorizationServer, address_of, config, millis, path, pkce};
 
 /// How long what is revoked could still be believed, in milliseconds.
 #[expect(
@@ -244,12 +245,21 @@ impl AuthorizationServer {
         scopes: &str,
         call: &Call<'_>,
     ) -> Result<Tokens, Refusal> {
+        // As the account is now: a grant lives long, and groups change.
+        let account = self.store.accounts().find(&grant.subject).await?;
+        let account = account.filter(|account| !account.disabled).ok_or_else(|| {
+            Refusal::new(
+                Code::InvalidGrant,
+                "account",
+                "The account is gone or disabled.",
+            )
+        })?;
         let access = Access {
             subject: &grant.subject,
             client: &grant.client,
             resource: &grant.resource,
             scopes,
-            groups: serde_json::from_str(&grant.groups).unwrap_or_default(),
+            groups: account.groups.iter().map(ToString::to_string).collect(),
             grant: Some(&grant.id),
             jkt: call.jkt.as_deref(),
         };
@@ -261,17 +271,33 @@ impl AuthorizationServer {
     }
 
     /// The thumbprint of the key that the request proves possession of (RFC 9449 §5).
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "proofs come with the verifier's checker"
-    )]
-    fn proven_key(
-        &self,
-        _request: &Request<Bytes>,
-        _now_ms: u64,
-    ) -> Result<Option<String>, Refusal> {
-        Ok(None)
+    fn proven_key(&self, request: &Request<Bytes>, now_ms: u64) -> Result<Option<String>, Refusal> {
+        let shown = request.headers().contains_key(dpop::PROOF_HEADER);
+        match (self.config.dpop, shown) {
+            (dpop::Mode::Off, _) | (dpop::Mode::Accepted, false) => return Ok(None),
+            (dpop::Mode::Required, false) => return Err(refuse_proof(DpopError::Count)),
+            (dpop::Mode::Accepted | dpop::Mode::Required, true) => {}
+        }
+        let policy = if self.config.dpop_nonce {
+            NoncePolicy::Required
+        } else {
+            NoncePolicy::Ignored
+        };
+        let address = self.address(path::TOKEN);
+        let checked = dpop::proof_in(request.headers()).and_then(|jwt| {
+            let proof = Proof {
+                jwt,
+                method: request.method(),
+                uri: &address,
+                token: None,
+                thumbprint: None,
+            };
+            self.proofs.check(&proof, policy, now_ms)
+        });
+        checked.map(Some).map_err(|error| Refusal {
+            nonce: (error == DpopError::UseNonce).then(|| self.proofs.nonce(now_ms)),
+            ..refuse_proof(error)
+        })
     }
 
     fn refuse_token(
@@ -289,6 +315,23 @@ impl AuthorizationServer {
         });
         refusal.to_response()
     }
+}
+
+fn refuse_proof(error: DpopError) -> Refusal {
+    let code = match error {
+        DpopError::UseNonce => Code::UseDpopNonce,
+        DpopError::Busy => Code::TemporarilyUnavailable,
+        DpopError::Count
+        | DpopError::Malformed
+        | DpopError::Key
+        | DpopError::Signature
+        | DpopError::Request
+        | DpopError::Time
+        | DpopError::Token
+        | DpopError::OtherKey
+        | DpopError::Replay => Code::InvalidDpopProof,
+    };
+    Refusal::new(code, error.as_str(), error.description())
 }
 
 /// The form of a request to an endpoint for programs. Nothing is read from the query, which ends up in logs (RFC 6749 §2.3.1).

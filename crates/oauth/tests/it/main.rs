@@ -13,6 +13,7 @@ mod login_password;
 mod login_provider;
 mod login_second_factor;
 mod login_support;
+mod server_flow;
 mod verifier_api_keys;
 mod verifier_dpop;
 mod verifier_introspection;

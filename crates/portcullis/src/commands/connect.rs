@@ -15,7 +15,7 @@ use super::WrongRequest;
 use crate::config::load::load;
 use crate::environment::Environment;
 use crate::state::{self, default_directory};
-use crate::{cli, clock, output, wiring};
+use crate::{access, cli, clock, output, wiring};
 
 /// Largest line that is read for an address.
 const ADDRESS_BYTES_MAX: u64 = 16 * 1024;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &cli::Connect, environment: &Environment) -> anyhow::Res
             egress: Egress::new(&portcullis_egress::Settings::default())?,
             public_url: match &args.url {
                 Some(url) => url.clone(),
-                None => wiring::public_url(&config)?,
+                None => access::public_url(&config, config.listen.address)?,
             },
             assertion_key: None,
         };

@@ -1,12 +1,13 @@
 //! `portcullis run`: the gateway.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use portcullis_proxy::{Gateway, Runtime};
+use portcullis_proxy::{Bound, Gateway, Runtime};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -84,10 +85,14 @@ async fn serve(
     let mut ending = Ending::listen().context("signals cannot be received")?;
     let mut watch = Watch::start(&source.path).context("signals cannot be received")?;
     let wiring = Wiring::open(&config, state, source.environment)?;
-    let runtime = wiring.build(&config, None)?;
-    let gateway = Gateway::bind(&config.listen, runtime).await?;
-    announce(&gateway, &config)?;
+    let bound = Bound::take(&config.listen).await?;
+    let address = bound.local_addr();
+    let access = wiring.access(&config, address).await?;
+    let runtime = wiring.build(&config, Some(access), None)?;
+    announce(&bound, &config)?;
+    let gateway = Gateway::new(bound, runtime);
     let mut current = Current {
+        address,
         config,
         served: gateway.runtime(),
     };
@@ -109,7 +114,7 @@ async fn serve(
                 // Whoever would hear it has ended by itself.
                 stop.send(()).ok();
             }
-            cause = watch.next(), if stop.is_some() => current.reload(cause, source, &wiring),
+            cause = watch.next(), if stop.is_some() => current.reload(cause, source, &wiring).await,
         }
     };
     info!(
@@ -123,9 +128,9 @@ async fn serve(
 }
 
 /// Tells whoever started the gateway where it is.
-fn announce(gateway: &Gateway, config: &Config) -> anyhow::Result<()> {
-    let address = gateway.local_addr();
-    let scheme = if gateway.is_tls() { "https" } else { "http" };
+fn announce(bound: &Bound, config: &Config) -> anyhow::Result<()> {
+    let address = bound.local_addr();
+    let scheme = if bound.is_tls() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
     let servers: Vec<&String> = config.servers.keys().collect();
     info!(%url, servers = servers.len(), "listening");
@@ -142,6 +147,7 @@ fn log_warnings(warnings: &Mistakes) {
 
 /// What serves clients at the moment.
 struct Current {
+    address: SocketAddr,
     config: Config,
     /// Where requests find the runtime that they begin with.
     served: Arc<ArcSwap<Runtime>>,
@@ -149,8 +155,8 @@ struct Current {
 
 impl Current {
     /// Puts what the file says now into use as a whole, or changes nothing.
-    fn reload(&mut self, cause: Cause, source: &Source<'_>, wiring: &Wiring) {
-        match self.replace(cause, source, wiring) {
+    async fn reload(&mut self, cause: Cause, source: &Source<'_>, wiring: &Wiring) {
+        match self.replace(cause, source, wiring).await {
             Ok(true) => info!(servers = self.config.servers.len(), "reloaded"),
             Ok(false) => {}
             Err(cause) => {
@@ -165,7 +171,7 @@ impl Current {
     }
 
     /// Whether there was something to change.
-    fn replace(
+    async fn replace(
         &mut self,
         cause: Cause,
         source: &Source<'_>,
@@ -180,7 +186,8 @@ impl Current {
             anyhow::bail!("`{setting}` changes only when the gateway is started anew");
         }
         log_warnings(&warnings);
-        let runtime = wiring.build(&config, Some(&self.served.load_full()))?;
+        let access = wiring.access(&config, self.address).await?;
+        let runtime = wiring.build(&config, Some(access), Some(&self.served.load_full()))?;
         self.served.store(runtime);
         self.config = config;
         Ok(true)

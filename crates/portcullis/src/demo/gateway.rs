@@ -38,9 +38,11 @@ impl Gateway {
         let config = config(stage, &tokens)?;
         let directory = StateDirectory::open(&stage.folder().join("state"), IfTaken::Refuse)?;
         let wiring = Wiring::open(&config, directory, environment)?;
-        let runtime = wiring.build(&config, None)?;
-        let gateway = portcullis_proxy::Gateway::bind(&config.listen, Arc::clone(&runtime)).await?;
-        let address = gateway.local_addr();
+        let bound = portcullis_proxy::Bound::take(&config.listen).await?;
+        let address = bound.local_addr();
+        let access = wiring.access(&config, address).await?;
+        let runtime = wiring.build(&config, Some(access), None)?;
+        let gateway = portcullis_proxy::Gateway::new(bound, Arc::clone(&runtime));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(async {
             // Ended by word, or by the end of whoever could give it.

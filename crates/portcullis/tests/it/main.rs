@@ -16,6 +16,7 @@ mod handles;
 mod legacy;
 mod limits;
 mod mirror;
+mod oauth;
 mod origin;
 mod record;
 mod reload;

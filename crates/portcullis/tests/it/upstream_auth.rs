@@ -25,7 +25,10 @@ async fn gateway(guarded: &Guarded) -> Gateway {
 
 /// Connects a principal, as a person at a browser would.
 pub(crate) async fn connect(gateway: &Gateway, holder: &str) {
-    let arguments = ["one", "--for", holder, "--dangerously-headless"];
+    let url = gateway.harness.url();
+    let arguments = [
+        "one", "--for", holder, "--url", url, "--dangerously-headless",
+    ];
     let mut command = gateway.command("connect", &arguments).start_silent().unwrap();
     let status = command.wait(BOUND).await.unwrap();
     assert!(status.success(), "{}", command.output());

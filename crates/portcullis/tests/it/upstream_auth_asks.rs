@@ -14,7 +14,7 @@ const PAGE: &str = "/oauth/upstream/one/connect";
 async fn gateway(guarded: &Guarded) -> Gateway {
     let auth = "kind = \"oauth\"\nconnection = \"shared\"\naccounts = [\"ada\"]";
     let settings = with_auth(&guarded.url(), auth);
-    let setup = Setup::new().clients();
+    let setup = Setup::new().clients().with("[oauth.server]\n");
     setup.server("one", &settings).start().await
 }
 

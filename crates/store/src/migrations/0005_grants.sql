@@ -6,7 +6,6 @@ CREATE TABLE grants (
     client_name TEXT    NOT NULL,
     resource    TEXT    NOT NULL,
     scopes      TEXT    NOT NULL,
-    groups      TEXT    NOT NULL,
     jkt         TEXT,
     created_ms  INTEGER NOT NULL,
     used_ms     INTEGER NOT NULL,

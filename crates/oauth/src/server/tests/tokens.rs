@@ -328,3 +328,61 @@ async fn what_has_expired_is_forgotten_and_what_has_not_is_kept() {
     assert_eq!(harness.server.grants(None, NOW).await.unwrap().len(), 1);
     assert_eq!(harness.refresh(refresh, &[]).await.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn grants_end_with_the_account_and_do_not_come_back_with_its_name() {
+    use portcullis_store::Revocation;
+    let harness = harness().await;
+    let revocation = || Revocation {
+        id: "sub:ada".to_owned(),
+        before_ms: NOW,
+        until_ms: NOW + 1000,
+    };
+    let event = || AuthEvent::new(NOW, AuthEventKind::Account, AuthOutcome::Success);
+    let accounts = || harness.store.accounts();
+
+    let tokens = harness.tokens().await;
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    assert!(
+        accounts()
+            .disable("ada", revocation(), event())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !harness
+            .is_active(tokens["access_token"].as_str().unwrap())
+            .await
+    );
+    assert!(accounts().enable("ada", event()).await.unwrap());
+    harness
+        .store
+        .revocations()
+        .forget(NOW + 2000)
+        .await
+        .unwrap();
+    assert_eq!(
+        error_of(&harness.refresh(refresh, &[]).await).1,
+        "invalid_grant"
+    );
+
+    let code = harness.code(&[]).await;
+    assert!(
+        accounts()
+            .remove("ada", revocation(), event())
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        error_of(&harness.redeem(&code, &[]).await).1,
+        "invalid_grant"
+    );
+    assert!(
+        harness
+            .server
+            .grants(Some("ada"), NOW)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
