@@ -19,6 +19,7 @@ use crate::authenticate::{Authenticator, InvalidClient};
 use crate::bridge::Parked;
 use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::config::auth::{Auth, Connection as Connected};
 use crate::config::{Config, Limits};
 use crate::guard::{Guard, InvalidGuard};
 use crate::handles::Handles;
@@ -26,7 +27,6 @@ use crate::link::{Links, Tools};
 use crate::lists::ListCache;
 use crate::seal::{NoRandomness, Sealer};
 use crate::session::Sessions;
-use crate::config::auth::{Auth, Connection as Connected};
 use crate::upstream::{Connection, Credential, Hello, InvalidServer, Spec, Upstream};
 
 /// What the message path is built on.

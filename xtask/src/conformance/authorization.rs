@@ -100,7 +100,10 @@ pub(crate) fn config(dir: &Path, server_url: &str) -> Result<String> {
             kept(dir, "key.pem", &context, "private_key_pem")?,
         ),
         "auth/client-credentials-basic" => {
-            format!("kind = \"client-credentials\"\nclient = {}", client_of(dir, &context)?)
+            format!(
+                "kind = \"client-credentials\"\nclient = {}",
+                client_of(dir, &context)?
+            )
         }
         "auth/enterprise-managed-authorization" => format!(
             "kind = \"id-jag\"\nclient = {}\nprovider = {{ token_endpoint = {}, client = {{ id = {} }} }}\n\
@@ -111,12 +114,13 @@ pub(crate) fn config(dir: &Path, server_url: &str) -> Result<String> {
             quoted(kept(dir, "id-token", &context, "idp_id_token")?),
         ),
         "auth/wif-jwt-bearer" => {
-            let id = text(&context, "client_id").map_or_else(
-                |_none| String::new(),
-                |id| format!("\nclient_id = {id}"),
-            );
+            let id = text(&context, "client_id")
+                .map_or_else(|_none| String::new(), |id| format!("\nclient_id = {id}"));
             let token = kept(dir, "workload-token", &context, "valid_jwt")?;
-            format!("kind = \"workload-identity\"\ntoken_file = {}{id}", quoted(token))
+            format!(
+                "kind = \"workload-identity\"\ntoken_file = {}{id}",
+                quoted(token)
+            )
         }
         _ if context.get("client_id").is_some() => {
             format!("kind = \"oauth\"\nclient = {}", client_of(dir, &context)?)

@@ -435,7 +435,9 @@ impl Rules<'_> {
         if Url::parse(url).is_ok()
             && let Err(InvalidAuth { setting, fault }) = auth.settings(url)
         {
-            let path = setting.split('.').fold(path.clone(), |path, key| path.key(key));
+            let path = setting
+                .split('.')
+                .fold(path.clone(), |path, key| path.key(key));
             let message = format!("`{setting}` {fault}");
             let hint = "see `auth` in the reference of the configuration";
             self.value("bad-value", &path, &message, hint);

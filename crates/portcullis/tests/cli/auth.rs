@@ -4,7 +4,8 @@ use crate::place::Place;
 
 #[track_caller]
 fn check(auth: &str, expected: &str) {
-    let config = format!("[servers.one]\nurl = \"https://one.example/mcp\"\n[servers.one.auth]\n{auth}\n");
+    let config =
+        format!("[servers.one]\nurl = \"https://one.example/mcp\"\n[servers.one.auth]\n{auth}\n");
     let ran = Place::with(&config).run(&["check"]);
     assert_eq!(ran.code, Some(2), "{auth}: {}", ran.stderr);
     assert!(ran.stderr.contains(expected), "{auth}: {}", ran.stderr);
@@ -19,15 +20,27 @@ fn mistakes_in_auth_are_named() {
         "kind = \"oauth\"\nscoopes = []",
         "there is no setting `servers.one.auth.scoopes`",
     );
-    check("kind = \"oauth\"\nscopes = \"a\"", "`servers.one.auth.scopes` must be an array");
-    check("kind = \"oauth\"\nscopes = [\"a b\"]", "has one that is no scope");
-    check("kind = \"oauth\"\naccounts = [\"ada\"]", "`connection = \"shared\"` only");
+    check(
+        "kind = \"oauth\"\nscopes = \"a\"",
+        "`servers.one.auth.scopes` must be an array",
+    );
+    check(
+        "kind = \"oauth\"\nscopes = [\"a b\"]",
+        "has one that is no scope",
+    );
+    check(
+        "kind = \"oauth\"\naccounts = [\"ada\"]",
+        "`connection = \"shared\"` only",
+    );
     check(
         "kind = \"oauth\"\nauthorization_server = \"http://as.example\"",
         "must be an absolute `https` URL",
     );
     check("kind = \"secret\"", "`servers.one.auth.secret` is missing");
-    check("kind = \"secret\"\nsecret = \"A\"", "is not the name of a secret");
+    check(
+        "kind = \"secret\"\nsecret = \"A\"",
+        "is not the name of a secret",
+    );
     check(
         "kind = \"secret\"\nsecret = \"a\"\nvalue = \"Bearer\"",
         "must contain `{secret}` once",
@@ -55,7 +68,12 @@ fn a_local_server_has_no_auth() {
     let config = "[servers.one]\ncommand = [\"true\"]\nauth = { kind = \"oauth\" }\n";
     let ran = Place::with(config).run(&["check"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
-    assert!(ran.stderr.contains("means nothing for a server without `url`"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("means nothing for a server without `url`"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -64,6 +82,10 @@ fn a_secret_in_the_file_is_noted_and_not_shown() {
                   client = { id = \"gateway\", secret = \"canary-of-a-secret\" }\n";
     let ran = Place::with(config).run(&["check"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stderr.contains("written out in this file"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("written out in this file"),
+        "{}",
+        ran.stderr
+    );
     assert!(!ran.stderr.contains("canary"), "{}", ran.stderr);
 }

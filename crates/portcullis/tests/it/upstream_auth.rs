@@ -27,9 +27,17 @@ async fn gateway(guarded: &Guarded) -> Gateway {
 pub(crate) async fn connect(gateway: &Gateway, holder: &str) {
     let url = gateway.harness.url();
     let arguments = [
-        "one", "--for", holder, "--url", url, "--dangerously-headless",
+        "one",
+        "--for",
+        holder,
+        "--url",
+        url,
+        "--dangerously-headless",
     ];
-    let mut command = gateway.command("connect", &arguments).start_silent().unwrap();
+    let mut command = gateway
+        .command("connect", &arguments)
+        .start_silent()
+        .unwrap();
     let status = command.wait(BOUND).await.unwrap();
     assert!(status.success(), "{}", command.output());
 }
@@ -68,7 +76,10 @@ async fn each_user_connects_for_themselves_and_the_server_sees_their_token_alone
     for seen in guarded.seen() {
         for (name, value) in &seen.headers {
             let value = String::from_utf8_lossy(value.as_bytes());
-            assert!(!value.contains(ALICE) && !value.contains(BOB), "{name}: {value}");
+            assert!(
+                !value.contains(ALICE) && !value.contains(BOB),
+                "{name}: {value}"
+            );
         }
         let shown = seen.header("authorization");
         assert!(shown.len() <= 1);
@@ -79,7 +90,12 @@ async fn each_user_connects_for_themselves_and_the_server_sees_their_token_alone
     let begin = format!("Bearer {CANARY}-access-");
     assert!(tokens.iter().all(|shown| shown.starts_with(&begin)));
     // No access token reaches the authorization server.
-    assert!(guarded.seen_there().iter().all(|seen| seen.header("authorization").is_empty()));
+    assert!(
+        guarded
+            .seen_there()
+            .iter()
+            .all(|seen| seen.header("authorization").is_empty())
+    );
 }
 
 #[tokio::test]
@@ -94,7 +110,11 @@ async fn a_token_goes_to_no_other_server() {
     let two = gateway.peer("/servers/two/mcp").with(ALICE);
     assert_eq!(text(two.echo(&[]).await).await, "hello");
     let all = gateway.peer("/mcp").with(ALICE);
-    all.request(1, "tools/list", json!({})).await.message().await.unwrap();
+    all.request(1, "tools/list", json!({}))
+        .await
+        .message()
+        .await
+        .unwrap();
     for seen in other.seen() {
         assert_eq!(seen.header("authorization").len(), 0);
         assert!(!format!("{:?}", seen.headers).contains(CANARY));
@@ -150,7 +170,10 @@ async fn more_scopes_are_asked_for_when_the_server_wants_them() {
         .filter(|seen| seen.path == "/authorize")
         .map(|seen| seen.query)
         .collect();
-    assert!(asked[0].contains("scope=read&") || asked[0].ends_with("scope=read"), "{asked:?}");
+    assert!(
+        asked[0].contains("scope=read&") || asked[0].ends_with("scope=read"),
+        "{asked:?}"
+    );
     assert!(asked[1].contains("scope=read+write"), "{asked:?}");
 }
 
@@ -176,7 +199,8 @@ async fn client_credentials_need_no_person() {
 #[tokio::test]
 async fn a_sealed_secret_is_sent_in_the_header_that_the_operator_named() {
     let server = Recorder::start().await.unwrap();
-    let auth = "kind = \"secret\"\nsecret = \"tracker\"\nheader = \"X-Api-Key\"\nvalue = \"key {secret}\"";
+    let auth =
+        "kind = \"secret\"\nsecret = \"tracker\"\nheader = \"X-Api-Key\"\nvalue = \"key {secret}\"";
     let settings = with_auth(&server.url(), auth);
     let setup = Setup::new().clients().server("one", &settings);
     let gateway = setup.start().await;
@@ -196,7 +220,10 @@ async fn seal(state: &Path, name: &str, value: &str) {
     let vault = Arc::new(Vault::open(&state.join("sealing-key")).unwrap());
     let value = Zeroizing::new(value.to_owned());
     let secrets = Secrets::new(store.clone(), vault);
-    secrets.set(&name.parse().unwrap(), &value, 1).await.unwrap();
+    secrets
+        .set(&name.parse().unwrap(), &value, 1)
+        .await
+        .unwrap();
     store.close().await;
 }
 
@@ -235,7 +262,9 @@ fn check_canaries(gateway: &Gateway) {
 }
 
 fn memchr(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 #[tokio::test]
@@ -245,5 +274,8 @@ async fn a_header_that_the_credential_writes_cannot_be_configured_beside_it() {
     let setup = Setup::new().server("one", &settings);
     let (status, output) = setup.refused(&[]).await;
     assert_eq!(status.code(), Some(2), "{output}");
-    assert!(output.contains("writes the header field `Authorization`"), "{output}");
+    assert!(
+        output.contains("writes the header field `Authorization`"),
+        "{output}"
+    );
 }

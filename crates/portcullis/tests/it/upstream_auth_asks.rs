@@ -38,7 +38,10 @@ async fn a_modern_client_that_can_is_asked_to_open_the_link() {
     let asked = &result["inputRequests"]["portcullis-connect"];
     assert_eq!(asked["method"], "elicitation/create");
     assert_eq!(asked["params"]["mode"], "url");
-    assert!(asked["params"]["url"].as_str().unwrap().ends_with(PAGE), "{answer}");
+    assert!(
+        asked["params"]["url"].as_str().unwrap().ends_with(PAGE),
+        "{answer}"
+    );
     assert!(asked["params"].get("elicitationId").is_none());
 
     // Whether it says that it did or not: what counts is that it did.
@@ -48,8 +51,14 @@ async fn a_modern_client_that_can_is_asked_to_open_the_link() {
     let answer = answer.message().await.unwrap();
     assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
     connect(&gateway, "token:alice").await;
-    assert_eq!(text(alice.request(3, "tools/call", again).await).await, "hello");
-    assert_eq!(text(alice.request(4, "tools/call", params).await).await, "hello");
+    assert_eq!(
+        text(alice.request(3, "tools/call", again).await).await,
+        "hello"
+    );
+    assert_eq!(
+        text(alice.request(4, "tools/call", params).await).await,
+        "hello"
+    );
     for seen in guarded.seen() {
         assert!(!String::from_utf8_lossy(&seen.body).contains("portcullis-connect"));
     }
@@ -60,7 +69,11 @@ async fn a_client_that_cannot_is_told_the_link() {
     let guarded = Guarded::start().await;
     let gateway = gateway(&guarded).await;
     let alice = gateway.of(ALICE);
-    let unable = [json!({}), json!({ "elicitation": {} }), json!({ "elicitation": { "form": {} } })];
+    let unable = [
+        json!({}),
+        json!({ "elicitation": {} }),
+        json!({ "elicitation": { "form": {} } }),
+    ];
     for (id, capabilities) in unable.iter().enumerate() {
         let id = id.try_into().unwrap();
         let answer = alice.request(id, "tools/call", call_by(capabilities)).await;
@@ -95,7 +108,10 @@ async fn a_legacy_client_that_can_is_given_the_link_to_open() {
 
     let older = all.open_with("2025-06-18", &capabilities).await;
     let answer = older.post(&legacy(1, "tools/call", &call)).await;
-    assert_eq!(error(&answer.message().await.unwrap()).0, "connect-required");
+    assert_eq!(
+        error(&answer.message().await.unwrap()).0,
+        "connect-required"
+    );
 
     connect(&gateway, "token:alice").await;
     let answer = session.post(&legacy(2, "tools/call", &call)).await;
@@ -112,9 +128,15 @@ async fn a_merged_list_goes_out_without_the_server_and_says_so() {
     assert_eq!(answer["result"]["tools"], json!([]), "{answer}");
     let missing = &answer["result"]["_meta"]["portcullis/missing"][0];
     assert_eq!(missing["server"], "one");
-    assert!(missing["reason"].as_str().unwrap().ends_with(PAGE), "{answer}");
+    assert!(
+        missing["reason"].as_str().unwrap().ends_with(PAGE),
+        "{answer}"
+    );
     connect(&gateway, "token:alice").await;
     let answer = all.request(2, "tools/list", json!({})).await;
     let answer = answer.message().await.unwrap();
-    assert_eq!(answer["result"]["tools"][0]["name"], "one__echo", "{answer}");
+    assert_eq!(
+        answer["result"]["tools"][0]["name"], "one__echo",
+        "{answer}"
+    );
 }

@@ -270,7 +270,9 @@ pub fn settings(
         let (Some(auth), Some(url)) = (&server.auth, &server.url) else {
             continue;
         };
-        let made = auth.settings(url).map_err(|invalid| (name.clone(), invalid))?;
+        let made = auth
+            .settings(url)
+            .map_err(|invalid| (name.clone(), invalid))?;
         all.insert(name.as_str().into(), made);
     }
     if all.is_empty() {
@@ -465,7 +467,11 @@ impl Client {
                 })?;
                 oauth::ClientProof::Key(Box::new(key))
             }
-            _ => return Err(fault("has more than one of `secret`, `sealed_secret` and `key`")),
+            _ => {
+                return Err(fault(
+                    "has more than one of `secret`, `sealed_secret` and `key`",
+                ));
+            }
         };
         if self.id.is_empty() {
             return Err(fault("has an empty `id`"));
@@ -549,4 +555,3 @@ fn address(setting: &'static str, text: &str) -> Result<Url, InvalidAuth> {
             fault: NOT_AN_ADDRESS,
         })
 }
-

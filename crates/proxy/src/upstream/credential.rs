@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
 use portcullis_mcp::{ServerName, member, method as methods, string};
-use portcullis_oauth::client::{
-    Credentials, GiveUp, Need, Refusal, RequestTarget, Used, Verdict,
-};
+use portcullis_oauth::client::{Credentials, GiveUp, Need, Refusal, RequestTarget, Used, Verdict};
 use url::Url;
 
 use super::error::{NoCredential, UpstreamError};

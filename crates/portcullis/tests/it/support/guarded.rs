@@ -206,7 +206,9 @@ impl Known {
     fn mcp(&self, seen: &Seen, base: &str) -> Response<Full<Bytes>> {
         let metadata = format!("{base}/.well-known/oauth-protected-resource/mcp");
         let shown = seen.header("authorization");
-        let token = shown.first().and_then(|value| value.strip_prefix("Bearer "));
+        let token = shown
+            .first()
+            .and_then(|value| value.strip_prefix("Bearer "));
         let scopes = self
             .accepted
             .iter()
@@ -291,9 +293,7 @@ impl Known {
         let scopes = match &*form("grant_type") {
             "authorization_code" => take(&mut self.codes, form("code")),
             "refresh_token" => take(&mut self.refresh, form("refresh_token")),
-            "client_credentials" => {
-                (form("client_secret") == CLIENT_SECRET).then(|| form("scope"))
-            }
+            "client_credentials" => (form("client_secret") == CLIENT_SECRET).then(|| form("scope")),
             _ => None,
         };
         let Some(scopes) = scopes else {
