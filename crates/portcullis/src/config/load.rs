@@ -266,10 +266,11 @@ fn may_be_secret(path: &Path, text: &str) -> bool {
         "apikey",
     ];
     match path.keys().as_slice() {
-        ["clients", ..] | ["servers", _, "env" | "headers", ..] => true,
+        ["clients", ..]
+        | ["servers", _, "env" | "headers", ..]
+        | ["servers", _, "auth", .., "key"] => true,
         // A user name and a password may stand before the host.
         ["servers", _, "url"] => text.contains('@'),
-        ["servers", _, "auth", .., "key"] => true,
         // The kind of a credential, and names of what is kept elsewhere.
         ["servers", _, "auth", "kind" | "secret"] | ["servers", _, "auth", .., "sealed_secret"] => {
             false

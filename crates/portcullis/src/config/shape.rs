@@ -206,9 +206,8 @@ impl<'s> Shape<'s> {
         path: &Path,
         mistakes: &mut Vec<Mistake>,
     ) -> Verdict {
-        let node = match self.alternative(node, &span, table, path, mistakes) {
-            Some(node) => node,
-            None => return Verdict::Remove,
+        let Some(node) = self.alternative(node, &span, table, path, mistakes) else {
+            return Verdict::Remove;
         };
         let empty = Map::new();
         let properties = node.schema.get("properties").and_then(Json::as_object);

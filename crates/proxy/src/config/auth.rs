@@ -359,7 +359,11 @@ impl Auth {
                 dpop,
             } => {
                 dpop_only = *dpop;
-                oauth::ServerAuth::ClientCredentials(grant(client, scopes, authorization_server)?)
+                oauth::ServerAuth::ClientCredentials(grant(
+                    client,
+                    scopes.as_deref(),
+                    authorization_server.as_deref(),
+                )?)
             }
             Self::TokenExchange {
                 client,
@@ -370,7 +374,7 @@ impl Auth {
             } => {
                 dpop_only = *dpop;
                 oauth::ServerAuth::TokenExchange(oauth::ExchangeSettings {
-                    grant: grant(client, scopes, authorization_server)?,
+                    grant: grant(client, scopes.as_deref(), authorization_server.as_deref())?,
                     subject: subject.build()?,
                 })
             }
@@ -385,7 +389,7 @@ impl Auth {
                 dpop_only = *dpop;
                 let endpoint = address("provider.token_endpoint", &provider.token_endpoint)?;
                 oauth::ServerAuth::IdJag(oauth::IdJagSettings {
-                    grant: grant(client, scopes, authorization_server)?,
+                    grant: grant(client, scopes.as_deref(), authorization_server.as_deref())?,
                     provider_token_endpoint: endpoint,
                     provider_client: provider.client.build("provider.client")?,
                     provider_issuer: provider.issuer.as_deref().map(Box::from),
@@ -504,13 +508,13 @@ impl Subject {
 
 fn grant(
     client: &Client,
-    asked: &Option<Vec<String>>,
-    authorization_server: &Option<String>,
+    asked: Option<&[String]>,
+    authorization_server: Option<&str>,
 ) -> Result<oauth::GrantSettings, InvalidAuth> {
     Ok(oauth::GrantSettings {
         client: client.build("client")?,
-        scopes: scopes(asked.as_deref())?,
-        authorization_server: issuer(authorization_server.as_deref())?,
+        scopes: scopes(asked)?,
+        authorization_server: issuer(authorization_server)?,
     })
 }
 
