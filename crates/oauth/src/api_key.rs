@@ -40,8 +40,8 @@ pub struct NewKey<'a> {
     pub name: &'a str,
     /// As whom its holder acts.
     pub subject: &'a str,
-    /// What it may be used for.
-    pub scopes: Scopes,
+    /// What it may be used for; `None`: whatever other checks let through. No scope at all opens nothing that scopes guard.
+    pub scopes: Option<Scopes>,
     /// The protected resources that it opens; `None`: all.
     pub resources: Option<&'a [ProtectedResource]>,
     /// How long it lives.
@@ -107,7 +107,7 @@ pub async fn mint(store: &Store, new: NewKey<'_>, now_ms: u64) -> Result<Minted,
         digest: secret::sha256(key.as_bytes()),
         name: new.name.to_owned(),
         subject: new.subject.to_owned(),
-        scopes: new.scopes.to_string(),
+        scopes: new.scopes.as_ref().map(ToString::to_string),
         resources: new.resources.map(|resources| {
             let uris: Vec<&str> = resources.iter().map(ProtectedResource::uri).collect();
             uris.join(" ")
@@ -119,7 +119,7 @@ pub async fn mint(store: &Store, new: NewKey<'_>, now_ms: u64) -> Result<Minted,
     };
     let event = AuthEvent {
         principal: Some(new.subject.into()),
-        scopes: Some(row.scopes.as_str().into()),
+        scopes: row.scopes.as_deref().map(Into::into),
         resource: row.resources.as_deref().map(Into::into),
         correlation: Some(id.as_str().into()),
         ..AuthEvent::new(now_ms, AuthEventKind::Credential, AuthOutcome::Success)
@@ -184,7 +184,8 @@ pub(crate) async fn verify(
     if !opens {
         return Err(Reason::Audience);
     }
-    let scopes = row.scopes.parse().map_err(|_invalid| Reason::Claims)?;
+    let scopes = row.scopes.as_deref().map(str::parse).transpose();
+    let scopes = scopes.map_err(|_invalid| Reason::Claims)?;
     touch(store, &row, now_ms).await;
     Ok(Verified {
         identity: Arc::new(Identity {
