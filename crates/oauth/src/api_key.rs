@@ -85,19 +85,28 @@ pub enum MintError {
     Record(#[from] RecordError),
 }
 
+impl NewKey<'_> {
+    /// Whether it can be made.
+    pub fn check(&self) -> Result<(), MintError> {
+        if self.ttl_ms == 0 || self.ttl_ms > TTL_MAX_MS {
+            return Err(MintError::Lifetime);
+        }
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text.chars().count() <= NAME_CHARS_MAX
+                && !text.chars().any(char::is_control)
+        };
+        if is_name(self.name) && is_name(self.subject) {
+            Ok(())
+        } else {
+            Err(MintError::Name)
+        }
+    }
+}
+
 /// Makes a key.
 pub async fn mint(store: &Store, new: NewKey<'_>, now_ms: u64) -> Result<Minted, MintError> {
-    if new.ttl_ms == 0 || new.ttl_ms > TTL_MAX_MS {
-        return Err(MintError::Lifetime);
-    }
-    let is_name = |text: &str| {
-        !text.is_empty()
-            && text.chars().count() <= NAME_CHARS_MAX
-            && !text.chars().any(char::is_control)
-    };
-    if !is_name(new.name) || !is_name(new.subject) {
-        return Err(MintError::Name);
-    }
+    new.check()?;
     // 48 bits in hexadecimal digits: enough to tell keys apart, and without `_`.
     let id = format!("{:012x}", u64::from_be_bytes(secret::random()?) >> 16);
     let key = secret::generate(&format!("{PREFIX}{id}_"))?;

@@ -13,13 +13,10 @@ use portcullis_store::{Durability, Store};
 
 use crate::config::{self, Config};
 use crate::environment::Environment;
-use crate::state::StateDirectory;
+use crate::state::{DATABASE, StateDirectory};
 
 /// The hidden command that guards a local server; see [`portcullis_sandbox::guard_main`].
 pub(crate) const GUARD: &str = "__guard";
-
-/// The database's name in the state directory.
-const DATABASE: &str = "portcullis.db";
 
 /// What outlives a reload.
 #[derive(Debug)]
