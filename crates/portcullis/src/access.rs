@@ -187,8 +187,8 @@ fn upkeep(server: &Arc<AuthorizationServer>, local: &Arc<LocalIssuer>) -> AbortO
         let mut round = tokio::time::interval(HOUSEKEEPING);
         loop {
             tokio::select! {
-                changed = changes.changed() => {
-                    if changed.is_err() {
+                ended = changes.changed() => {
+                    if ended.is_err() {
                         return;
                     }
                     local.set_keys(changes.borrow_and_update().to_vec());
