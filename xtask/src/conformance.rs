@@ -4,6 +4,7 @@
 //! [`client`], the suite is the server and the gateway its client. Expected counts and exceptions
 //! are in [`expected`], the reading of results in [`results`].
 
+mod authorization;
 pub(crate) mod client;
 mod expected;
 mod results;
@@ -154,6 +155,7 @@ pub(crate) fn steps() -> Vec<Step> {
 
     let mut steps: Vec<Step> = runs.into_iter().map(Run::into_step).collect();
     steps.push(client::step());
+    steps.push(authorization::step());
     steps.push(client::baseline());
     steps
 }

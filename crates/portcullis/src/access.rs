@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use portcullis_egress::Egress;
+use portcullis_oauth::client::Credentials;
 use portcullis_oauth::issuer::LocalIssuer;
 use portcullis_oauth::login::{self, Login};
 use portcullis_oauth::scope::Scopes;
@@ -35,6 +36,8 @@ pub(crate) struct Foundation<'a> {
     pub store: &'a Store,
     pub egress: &'a Egress,
     pub vault: &'a Arc<Vault>,
+    /// The gateway as a client of its servers' authorization servers.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 /// The base of the gateway's own addresses: what the configuration says, or where it listens.
@@ -157,7 +160,7 @@ pub(crate) async fn build(
         verifier: TokenVerifier::build(&settings, parts)?,
         server,
         login,
-        credentials: None,
+        credentials: on.credentials,
         public_url,
         issuers: issuers
             .map(|(name, issuer)| (issuer.issuer.clone(), name.clone()))

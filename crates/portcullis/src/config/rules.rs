@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use portcullis_pipeline::InvalidScope;
+use portcullis_proxy::config::auth::InvalidAuth;
 use portcullis_proxy::config::{Limits, Listen, Server};
 use portcullis_proxy::units::{Bytes, Duration};
 use toml::Spanned;
@@ -21,7 +22,7 @@ const TOKEN_CHARS_MIN: usize = 32;
 
 /// Settings that mean something for a server of one kind only.
 const LOCAL_ONLY: [&str; 4] = ["command", "env", "pass_env", "cwd"];
-const REMOTE_ONLY: [&str; 3] = ["url", "headers", "transport"];
+const REMOTE_ONLY: [&str; 4] = ["url", "headers", "auth", "transport"];
 
 /// Header fields that the gateway itself writes.
 const OWN_HEADERS: [&str; 12] = [
@@ -248,6 +249,7 @@ impl Rules<'_> {
             self.url(&path.key("url"), url);
         }
         self.headers(&path.key("headers"), server);
+        self.auth(name, &path.key("auth"), server);
         self.times(&path, server);
     }
 
@@ -422,6 +424,47 @@ impl Rules<'_> {
                 self.value("bad-value", &path, &message, hint);
             }
             seen.push((name, written));
+        }
+    }
+
+    fn auth(&mut self, name: &str, path: &Path, server: &Server) {
+        let (Some(auth), Some(url)) = (&server.auth, &server.url) else {
+            return;
+        };
+        // A URL that cannot be used has been noted.
+        if Url::parse(url).is_ok()
+            && let Err(InvalidAuth { setting, fault }) = auth.settings(url)
+        {
+            let path = setting
+                .split('.')
+                .fold(path.clone(), |path, key| path.key(key));
+            let message = format!("`{setting}` {fault}");
+            let hint = "see `auth` in the reference of the configuration";
+            self.value("bad-value", &path, &message, hint);
+        }
+        for field in server.headers.keys() {
+            let is_own = HeaderName::from_bytes(field.as_bytes())
+                .is_ok_and(|field| auth.headers().contains(&field));
+            if is_own {
+                let path = Path::of(["servers", name, "headers"]).key(field);
+                let message = format!("`auth` of `{name}` writes the header field `{field}`");
+                self.key("conflict", &path, &message, "keep one of them");
+            }
+        }
+        for keys in [
+            &["client", "secret"][..],
+            &["client", "key"],
+            &["provider", "client", "secret"],
+            &["provider", "client", "key"],
+        ] {
+            let path = keys.iter().fold(path.clone(), |path, key| path.key(key));
+            let spelled_out = self.document.value(&path).map(Spanned::span);
+            if let Some(span) = spelled_out.filter(|span| !self.hidden.contains(span)) {
+                let message = format!("a secret of `{name}` is written out in this file");
+                let hint = "keep it elsewhere, and write `${NAME}` or `${file:PATH}`";
+                self.found
+                    .push(Mistake::warning("secret-in-file", span, message, "here").hint(hint));
+            }
         }
     }
 

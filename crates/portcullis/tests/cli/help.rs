@@ -39,6 +39,7 @@ Commands:
   secret       Sets, lists and removes secrets that servers need, sealed in the state directory
   keys         Changes and lists the keys that sign access tokens
   events       Prints the record of authentication events, newest first
+  connect      Connects to a server where the gateway's own pages cannot be used
   completions  Prints a script that completes this program's commands in a shell
   help         Print this message or the help of the given subcommand(s)
 

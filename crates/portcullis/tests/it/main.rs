@@ -26,3 +26,5 @@ mod shutdown;
 mod strictness;
 mod support;
 mod tls;
+mod upstream_auth;
+mod upstream_auth_asks;

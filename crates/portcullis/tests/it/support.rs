@@ -1,5 +1,6 @@
 //! The gateway as a running program, and the clients that speak to it.
 
+mod guarded;
 mod scripted;
 mod tls;
 
@@ -18,6 +19,7 @@ use portcullis_testkit::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use guarded::{CANARY, CLIENT_SECRET, Guarded};
 pub(crate) use scripted::{Call, Scripted};
 pub(crate) use tls::Identity;
 
@@ -185,6 +187,11 @@ impl Gateway {
         let url = self.harness.url();
         let (_, address) = url.split_once("://").unwrap();
         address.parse().unwrap()
+    }
+
+    /// A command of the binary, beside this gateway.
+    pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Launch {
+        self.setup.launch(command, arguments)
     }
 
     /// A client of the endpoint at `path` that shows no credential.
