@@ -36,11 +36,7 @@ struct Excerpt {
     listen: Listen,
     state: config::State,
     /// `None` without a file.
-    #[expect(
-        clippy::zero_sized_map_values,
-        reason = "a table's keys, of which the values do not matter"
-    )]
-    servers: Option<BTreeMap<String, IgnoredAny>>,
+    servers: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
