@@ -133,7 +133,7 @@ pub(crate) fn config(dir: &Path, server_url: &str) -> Result<String> {
     if scenario == "auth/basic-cimd" {
         let url = "https://conformance-test.local/client-metadata.json";
         config.push_str("[credentials]\nclient_metadata_url = \"");
-        config.push_str(&url);
+        config.push_str(url);
         config.push_str("\"\n");
     }
     Ok(config)
