@@ -28,3 +28,4 @@ mod support;
 mod tls;
 mod upstream_auth;
 mod upstream_auth_asks;
+mod upstream_auth_browser;
