@@ -1,5 +1,8 @@
 //! The command line.
 
+pub(crate) mod admin;
+mod span;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -81,6 +84,16 @@ pub(crate) enum Command {
     /// Exits with 0 if the file can be used, else with 2. Programs and files that this machine
     /// lacks are warnings.
     Check(Check),
+    /// Makes, lists and revokes API keys, by which programs enter.
+    Token(admin::Token),
+    /// Invites people, and changes, lists and removes their accounts.
+    User(admin::User),
+    /// Sets, lists and removes secrets that servers need, sealed in the state directory.
+    Secret(admin::Secret),
+    /// Changes and lists the keys that sign access tokens.
+    Keys(admin::Keys),
+    /// Prints the record of authentication events, newest first.
+    Events(admin::Events),
     /// Prints a script that completes this program's commands in a shell.
     Completions(Completions),
 }

@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 
+/// The database's name in the directory.
+pub(crate) const DATABASE: &str = "portcullis.db";
+
+/// The name of the key that seals what the database keeps secret.
+pub(crate) const SEALING_KEY: &str = "sealing-key";
+
 /// Largest lock file that is read for the holder's process id.
 const LOCK_BYTES_MAX: u64 = 32;
 
@@ -65,6 +71,16 @@ pub(crate) fn default_directory(environment: &Environment) -> Result<PathBuf, Un
     Ok(base.ok_or(Unusable::Nowhere)?.join("portcullis"))
 }
 
+/// Makes the directory if need be, readable by its owner alone. Whoever does no more than this may share it with a gateway.
+pub(crate) fn make(path: &Path) -> Result<(), Unusable> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(path);
+    made.map_err(|cause| Unusable::Failed {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
 impl StateDirectory {
     /// Makes `path` if need be, readable by its owner alone, and takes it.
     pub(crate) fn open(path: &Path, if_taken: IfTaken) -> Result<Self, Unusable> {
@@ -84,11 +100,7 @@ impl StateDirectory {
             path: path.to_owned(),
             cause,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed)?;
+        make(path)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)

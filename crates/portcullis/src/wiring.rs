@@ -16,16 +16,10 @@ use portcullis_store::{Durability, Store};
 use crate::access;
 use crate::config::{self, Config};
 use crate::environment::Environment;
-use crate::state::StateDirectory;
+use crate::state::{DATABASE, SEALING_KEY, StateDirectory};
 
 /// The hidden command that guards a local server; see [`portcullis_sandbox::guard_main`].
 pub(crate) const GUARD: &str = "__guard";
-
-/// The database's name in the state directory.
-const DATABASE: &str = "portcullis.db";
-
-/// The name of the key that seals secrets, in the state directory.
-const SEALING_KEY: &str = "sealing-key";
 
 /// What outlives a reload.
 #[derive(Debug)]
