@@ -4,10 +4,16 @@
 mod check;
 mod client;
 mod completions;
+mod events;
 mod examples;
 mod gateway;
 mod help;
+mod keys;
 mod place;
 mod reload;
 mod run;
+mod secret;
+mod state;
 mod stdio;
+mod token;
+mod user;
