@@ -12,10 +12,12 @@
 )]
 
 mod arguments;
+mod browser;
 mod command;
 mod conformance;
 mod dependencies;
 mod gateway;
+mod oauth;
 mod peers;
 mod report;
 mod rust;

@@ -92,9 +92,12 @@ impl Access {
             Some(issuer) => format!("{issuer}:{}", identity.subject).into(),
             None => Arc::from(&*identity.subject),
         };
-        let scopes = identity.scopes.iter().map(Box::from).collect();
+        let granted = match &identity.scopes {
+            Some(scopes) => Granted::Scopes(scopes.iter().map(Box::from).collect()),
+            None => Granted::Everything,
+        };
         let client = identity.client.as_deref().map(Arc::from);
-        Principal::acting(name, kind, client, Granted::Scopes(scopes))
+        Principal::acting(name, kind, client, granted)
     }
 
     /// What somebody without a valid credential is told: status and headers, for any body.
