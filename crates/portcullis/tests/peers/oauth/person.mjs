@@ -94,7 +94,7 @@ async function judge(page, faults) {
     scripts: document.querySelectorAll('script').length,
     foreign: [...document.querySelectorAll('[src],link')].length,
     unnamed: [...document.querySelectorAll('input:not([type=hidden]),select')].filter(field => field.labels.length === 0).length,
-    small: [...document.querySelectorAll('main *')].filter(one => Number.parseFloat(getComputedStyle(one).fontSize) < 14).length,
+    small: [...document.querySelectorAll('main *:not([type=hidden])')].filter(one => Number.parseFloat(getComputedStyle(one).fontSize) < 14).length,
   }));
   if (found.language !== 'en') fault('it does not say its language');
   if (!found.title) fault('it has no title');
@@ -162,7 +162,11 @@ async function join() {
   // The first application meets somebody who is not logged in.
   await go(page, () => page.click('form[action="/oauth/logout"] button'));
   await page.close();
-  if (faults.length > 0) throw new Error(faults.join('; '));
+  if (faults.length > 0) {
+    console.log(`faults: ${faults.join('; ')}`);
+    await browser.close();
+    process.exit(1);
+  }
 }
 
 async function answer({ url, decision, shot, expect }) {
