@@ -1,11 +1,12 @@
 //! The official conformance suite, through the gateway.
 //!
 //! The suite drives the gateway as its server, with a fixture of our own behind it; in
-//! [`client`], the suite is the server and the gateway its client; in [`authorization`], it asks the
-//! gateway's authorization server. Expected counts and exceptions are in [`expected`], the reading of
+//! [`client`] and [`authorization`], the suite is the server and the gateway its client; in
+//! [`authorization_server`], it asks the gateway's authorization server. Expected counts and exceptions are in [`expected`], the reading of
 //! results in [`results`].
 
 mod authorization;
+mod authorization_server;
 pub(crate) mod client;
 mod expected;
 mod results;
@@ -171,8 +172,9 @@ pub(crate) fn steps() -> Vec<Step> {
 
     let mut steps: Vec<Step> = runs.into_iter().map(Run::into_step).collect();
     steps.push(client::step());
-    steps.push(client::baseline());
     steps.push(authorization::step());
+    steps.push(authorization_server::step());
+    steps.push(client::baseline());
     steps
 }
 

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::server::NoClientAuth;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::possession::Possession;
 
 /// Why a file of certificates or keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +42,26 @@ pub enum TlsFileError {
     Versions(#[source] rustls::Error),
 }
 
+/// Whether clients are asked for certificates. Browsers that have any ask their user which, so that asking has to be wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not.
+    NotAskedFor,
+    /// They may show one, which proves possession of its key and nothing else.
+    Taken,
+}
+
 /// What the gateway's own listener presents to clients. `certificate_pem` holds the certificate and
 /// then those between it and the root.
 pub fn server_tls(
     certificate_pem: &Path,
     key_pem: &Path,
+    of_clients: ClientCertificates,
 ) -> Result<Arc<ServerConfig>, TlsFileError> {
+    let verifier: Arc<dyn ClientCertVerifier> = match of_clients {
+        ClientCertificates::NotAskedFor => Arc::new(NoClientAuth),
+        ClientCertificates::Taken => Arc::new(Possession(provider())),
+    };
     let chain = certificates(certificate_pem)?;
     let key = PrivateKeyDer::from_pem_file(key_pem).map_err(|source| TlsFileError::Read {
         path: key_pem.to_owned(),
@@ -56,7 +74,7 @@ pub fn server_tls(
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
         .map_err(TlsFileError::Versions)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     config.alpn_protocols = alpn();

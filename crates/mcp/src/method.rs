@@ -104,6 +104,11 @@ pub fn name_param(method: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether a request of this method can be answered by a question to the client (MCP 2026-07-28, "Multi Round-Trip Requests").
+pub fn may_require_input(method: &str) -> bool {
+    matches!(method, TOOLS_CALL | PROMPTS_GET | RESOURCES_READ)
+}
+
 /// Whether 2026-07-28 has no such method or notification from a client any more. `tasks/get` and
 /// `tasks/cancel` are not among them: an extension took them over.
 pub fn removed_in_modern(method: &str) -> bool {

@@ -5,57 +5,40 @@ use std::borrow::Cow;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
-/// Bytes that are looked at together once a string has turned out to be long.
-const BLOCK: usize = 32;
-
-/// Bytes before that: names and short values are mostly shorter.
-const SHORT: usize = 16;
-
 /// The number of leading bytes that stand for themselves inside a JSON string: all before the first
 /// `"`, `\` or control character (RFC 8259 §7), or all of them.
 #[inline]
 pub(crate) fn plain(bytes: &[u8]) -> usize {
-    let (short, long) = bytes.split_at(SHORT.min(bytes.len()));
-    let at = plain_words(short);
-    if at < SHORT {
-        return at;
-    }
-    let (blocks, _) = long.as_chunks::<BLOCK>();
-    let plain_blocks = blocks.iter().take_while(|block| is_plain(block)).count();
-    let at = at.wrapping_add(plain_blocks.wrapping_mul(BLOCK));
-    at.wrapping_add(plain_words(bytes.get(at..).unwrap_or_default()))
-}
-
-/// Whether all bytes stand for themselves. Without a branch in it, the compiler makes vector instructions of it.
-#[inline]
-fn is_plain(block: &[u8; BLOCK]) -> bool {
-    let mut special = 0;
-    for byte in block {
-        special |= u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
-    }
-    special == 0
-}
-
-#[inline]
-fn plain_words(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
     let mut at = 0_usize;
-    for word in words {
-        let special = special(u64::from_le_bytes(*word));
+    while let Some(word) = word_at(bytes, at) {
+        let special = special(word);
         if special != 0 {
             return at.wrapping_add((special.trailing_zeros() / 8) as usize);
         }
         at = at.wrapping_add(8);
     }
     let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    let tail = bytes.get(at..).unwrap_or_default();
     at.wrapping_add(tail.iter().position(ends).unwrap_or(tail.len()))
 }
 
+/// The eight bytes at `at`, the first of them lowest; `None` when there are fewer.
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let word = bytes.get(at..)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*word))
+}
+
+/// Marks the first zero byte of a word by its high bit. A borrow may mark bytes above it.
+#[inline]
+fn zero(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word
+}
+
 /// Marks bytes of `word` that are `"`, `\` or below 0x20 by their high bit. Only the lowest mark is
-/// exact (a borrow may mark bytes above a true one), which is the one that is used.
+/// exact, which is the one that is used.
 #[inline]
 fn special(word: u64) -> u64 {
-    let zero = |x: u64| x.wrapping_sub(ONES) & !x;
     let quote = zero(word ^ (ONES * 0x22));
     let escape = zero(word ^ (ONES * 0x5c));
     let control = word.wrapping_sub(ONES * 0x20) & !word;
@@ -63,15 +46,32 @@ fn special(word: u64) -> u64 {
 }
 
 /// Index just behind the string whose opening quote is at `start`; `None` when it does not end.
+///
+/// Text with an escape every few bytes is common (JSON within JSON), so that nothing is done for a long stretch that
+/// would cost at each escape.
 #[inline]
 pub(crate) fn string_end(json: &[u8], start: usize) -> Option<usize> {
     let mut at = start.checked_add(1)?;
+    while let Some(word) = word_at(json, at) {
+        let marks = special(word);
+        if marks == 0 {
+            at = at.wrapping_add(8);
+            continue;
+        }
+        let first = marks.trailing_zeros() & !7;
+        at = at.wrapping_add((first / 8) as usize);
+        match (word >> first) & 0xff {
+            0x22 => return Some(at.wrapping_add(1)),
+            0x5c => at = at.wrapping_add(2),
+            _ => return None,
+        }
+    }
     loop {
-        at = at.checked_add(plain(json.get(at..)?))?;
         match json.get(at)? {
             b'"' => return at.checked_add(1),
             b'\\' => at = at.checked_add(2)?,
-            _ => return None,
+            0..0x20 => return None,
+            _ => at = at.checked_add(1)?,
         }
     }
 }

@@ -27,6 +27,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use portcullis_egress::Egress;
 use portcullis_store::calls::ReadError;
 use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, RecordError, Store};
+use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -56,6 +57,9 @@ pub use tokens::TokenStoreError;
 
 /// How long a server's challenge is remembered, so that the next request need not be refused first.
 const CHALLENGE_MS: u64 = 60_000;
+
+/// How long what a person has to connect for waits until they do.
+const ASKED_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How many requests in a row may be repeated with another credential.
 const ATTEMPTS_MAX: u32 = 3;
@@ -247,6 +251,7 @@ pub(crate) struct Known {
 }
 
 /// What a server asked for last.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Remembered {
     at_ms: u64,
     challenge: Challenge,
@@ -525,6 +530,38 @@ impl Inner {
         self.challenges
             .get(&(owner.into(), server.into()))
             .filter(|it| now_ms.saturating_sub(it.at_ms) < CHALLENGE_MS)
+    }
+
+    /// Keeps what a person has to connect for, for whichever process they come to. Without it they are asked for what is asked
+    /// of everybody.
+    async fn keep_asked(&self, owner: &str, server: &str, asked: &Remembered) {
+        let kept = async {
+            let text = serde_json::to_string(asked).map_err(TokenStoreError::Form)?;
+            let tokens = self.store.server_tokens();
+            tokens
+                .put_challenge(owner.to_owned(), server.to_owned(), text, asked.at_ms)
+                .await?;
+            Ok::<_, TokenStoreError>(())
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(server, %error, "what a server asks for was not kept");
+        }
+    }
+
+    /// What a person has to connect for, as far as it is known.
+    async fn asked(&self, owner: &str, server: &str, now_ms: u64) -> Option<Arc<Remembered>> {
+        let tokens = self.store.server_tokens();
+        let since_ms = now_ms.saturating_sub(ASKED_MS);
+        let kept = tokens
+            .challenge(owner.to_owned(), server.to_owned(), since_ms)
+            .await;
+        match kept {
+            Ok(text) => serde_json::from_str(&text?).ok().map(Arc::new),
+            Err(error) => {
+                tracing::warn!(server, %error, "what a server asked for could not be read");
+                None
+            }
+        }
     }
 
     async fn secret_header(&self, header: &SecretHeader) -> Result<Authorization, CredentialError> {

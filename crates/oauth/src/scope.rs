@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest scope that is accepted, in bytes.
 pub const SCOPE_BYTES_MAX: usize = 128;
 
@@ -11,7 +13,8 @@ pub const SCOPE_BYTES_MAX: usize = 128;
 pub const SCOPES_MAX: usize = 64;
 
 /// A set of scopes, in a stable order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Scopes(BTreeSet<Box<str>>);
 
 /// A text that is no list of scopes.
@@ -104,6 +107,20 @@ impl FromStr for Scopes {
             scopes.insert(scope)?;
         }
         Ok(scopes)
+    }
+}
+
+impl TryFrom<String> for Scopes {
+    type Error = InvalidScopes;
+
+    fn try_from(text: String) -> Result<Self, InvalidScopes> {
+        text.parse()
+    }
+}
+
+impl From<Scopes> for String {
+    fn from(scopes: Scopes) -> Self {
+        scopes.to_string()
     }
 }
 

@@ -31,7 +31,7 @@ pub use definition::{DefinitionFault, ToolDefinition};
 pub use denial::Denial;
 pub use fault::safe_error;
 pub use portcullis_store::Outcome;
-pub use principal::{Granted, Principal, PrincipalKind};
+pub use principal::{Granted, LOCAL_HOLDER, Principal, PrincipalKind};
 pub use request::{Authorized, NoRandomness, Request, RequestId, Timestamp};
 pub use scope::{InvalidScope, ScopeMap, ScopeRule};
 pub use ticket::{Completion, Ticket};

@@ -3,6 +3,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+/// The [`Principal::holder`] of whoever sits at this machine.
+pub const LOCAL_HOLDER: &str = "local:local";
+
 /// Who asks.
 #[derive(Clone, Debug)]
 pub struct Principal {
@@ -79,6 +82,21 @@ impl Principal {
             client,
             granted,
             identity,
+        }
+    }
+
+    /// Whose credentials toward servers it uses: the same whichever client acts for it.
+    ///
+    /// An account's are kept under its name alone, which has no colon. Whoever sits at this machine is one holder, by socket or
+    /// by pipe.
+    pub fn holder(&self) -> Box<str> {
+        match self.kind {
+            PrincipalKind::User if !self.name.contains(':') => (*self.name).into(),
+            PrincipalKind::Local | PrincipalKind::Stdio => LOCAL_HOLDER.into(),
+            PrincipalKind::User
+            | PrincipalKind::Token
+            | PrincipalKind::Key
+            | PrincipalKind::Certificate => format!("{}:{}", self.kind.as_str(), self.name).into(),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use portcullis_egress::Egress;
+use portcullis_oauth::client::Credentials;
 use portcullis_oauth::issuer::LocalIssuer;
 use portcullis_oauth::login::{self, Login};
 use portcullis_oauth::scope::Scopes;
@@ -35,6 +36,8 @@ pub(crate) struct Foundation<'a> {
     pub store: &'a Store,
     pub egress: &'a Egress,
     pub vault: &'a Arc<Vault>,
+    /// The gateway as a client of its servers' authorization servers.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 /// The base of the gateway's own addresses: what the configuration says, or where it listens.
@@ -157,13 +160,17 @@ pub(crate) async fn build(
         verifier: TokenVerifier::build(&settings, parts)?,
         server,
         login,
-        credentials: None,
+        credentials: on.credentials,
         public_url,
         issuers: issuers
             .map(|(name, issuer)| (issuer.issuer.clone(), name.clone()))
             .collect(),
         default_scopes,
-        mutual_tls: !oauth.certificates.is_empty(),
+        mutual_tls: config
+            .listen
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_certificates),
         upkeep,
     })
 }
@@ -183,8 +190,8 @@ fn upkeep(server: &Arc<AuthorizationServer>, local: &Arc<LocalIssuer>) -> AbortO
         let mut round = tokio::time::interval(HOUSEKEEPING);
         loop {
             tokio::select! {
-                changed = changes.changed() => {
-                    if changed.is_err() {
+                ended = changes.changed() => {
+                    if ended.is_err() {
                         return;
                     }
                     local.set_keys(changes.borrow_and_update().to_vec());

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use url::Url;
 
 use crate::config::LogFormat;
 use crate::demo;
@@ -94,6 +95,11 @@ pub(crate) enum Command {
     Keys(admin::Keys),
     /// Prints the record of authentication events, newest first.
     Events(admin::Events),
+    /// Connects to a server where the gateway's own pages cannot be used.
+    ///
+    /// Prints the address to open in a browser on any machine, and reads, from standard input, the
+    /// address that it ends at. A running gateway uses the connection from the next request on.
+    Connect(Connect),
     /// Prints a script that completes this program's commands in a shell.
     Completions(Completions),
 }
@@ -192,6 +198,30 @@ pub(crate) struct Check {
     /// Print the outcome as one line of JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `connect`.
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// State directory, instead of the configuration's.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Address at which people open the gateway, instead of the configuration's.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+    /// Whose connection it is: an account, or what an answer that asks for this command names.
+    #[arg(long = "for", value_name = "HOLDER", default_value = portcullis_pipeline::LOCAL_HOLDER)]
+    pub holder: String,
+    /// Follow the address without a browser, where the authorization server asks nobody: for tests of
+    /// deployments.
+    #[arg(long, hide = true)]
+    pub dangerously_headless: bool,
+    /// The server's name.
+    #[arg(value_name = "SERVER")]
+    pub server: String,
 }
 
 /// Options of `completions`.

@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub scopes: BTreeMap<String, oauth::Scope>,
     /// The servers, by name: `[a-z][a-z0-9-]*`, at most 32 characters.
     pub servers: BTreeMap<String, proxy::Server>,
+    /// Who the gateway is where it asks for credentials toward its servers.
+    pub credentials: proxy::auth::Credentials,
     /// Bounds on everything that grows.
     pub limits: proxy::Limits,
     /// Where the gateway keeps what outlives it.

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Secret(args) => commands::secret::run(args, &environment),
         Command::Keys(args) => commands::keys::run(args, &environment),
         Command::Events(args) => commands::events::run(args, &environment),
+        Command::Connect(args) => commands::connect::run(args, &environment),
         Command::Completions(args) => commands::completions::run(args),
     };
     outcome.unwrap_or_else(|error| commands::failed(&error, &environment))

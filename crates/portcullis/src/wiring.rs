@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use portcullis_egress::Egress;
+use portcullis_oauth::client::{self, Credentials};
 use portcullis_oauth::vault::Vault;
 use portcullis_pipeline::Pipeline;
+use portcullis_proxy::config::auth;
 use portcullis_proxy::{Access, Clock, Parts, Runtime};
 use portcullis_sandbox::Sandbox;
 use portcullis_store::{Durability, Store};
+use serde_json::Value as Json;
 
 use crate::access;
 use crate::config::{self, Config};
@@ -29,6 +33,8 @@ pub(crate) struct Wiring {
     egress: Egress,
     sandbox: Sandbox,
     environment: Environment,
+    /// The servers' credentials, and what they were built from: a reload that leaves that as it is leaves them in use.
+    credentials: Mutex<Option<(Json, Arc<Credentials>)>>,
     /// Last, so that it is given up when nothing uses it any more.
     _state: StateDirectory,
 }
@@ -53,6 +59,7 @@ impl Wiring {
             egress: Egress::new(&portcullis_egress::Settings::default())?,
             sandbox: Sandbox::new(vec![own_binary()?, OsString::from(GUARD)]),
             environment: environment.clone(),
+            credentials: Mutex::default(),
             _state: state,
         })
     }
@@ -67,6 +74,7 @@ impl Wiring {
             store: &self.store,
             egress: &self.egress,
             vault: &self.vault,
+            credentials: self.credentials(config, address)?,
         };
         Ok(Arc::new(access::build(config, address, on).await?))
     }
@@ -87,6 +95,10 @@ impl Wiring {
         let scopes = access::scope_map(&access::scopes(config))?;
         let parts = Parts {
             pipeline: Arc::new(Pipeline::new(settings, self.store.clone()).with_scopes(scopes)),
+            credentials: match &access {
+                Some(access) => access.credentials.clone(),
+                None => self.credentials(config, config.listen.address)?,
+            },
             access,
             egress: self.egress.clone(),
             sandbox: self.sandbox.clone(),
@@ -96,10 +108,50 @@ impl Wiring {
         Ok(Arc::new(Runtime::build(&config.proxy(), parts, previous)?))
     }
 
+    /// The servers' credentials by the configuration of a gateway that listens on `address`; `None` where no server needs any.
+    fn credentials(
+        &self,
+        config: &Config,
+        address: SocketAddr,
+    ) -> anyhow::Result<Option<Arc<Credentials>>> {
+        let base = access::public_url(config, address)?;
+        let servers: Vec<_> = config
+            .servers
+            .iter()
+            .map(|(name, server)| (name, &server.url, &server.auth))
+            .collect();
+        let source = serde_json::to_value((&base, &config.credentials, servers))?;
+        let mut held = self.credentials.lock();
+        if let Some((known, credentials)) = &*held
+            && *known == source
+        {
+            return Ok(Some(Arc::clone(credentials)));
+        }
+        let Some(settings) = settings(config)? else {
+            return Ok(None);
+        };
+        let parts = client::Parts {
+            store: self.store.clone(),
+            vault: Arc::clone(&self.vault),
+            egress: self.egress.clone(),
+            public_url: base,
+            assertion_key: None,
+        };
+        let credentials = Arc::new(Credentials::build(settings, parts)?);
+        *held = Some((source, Arc::clone(&credentials)));
+        Ok(Some(credentials))
+    }
+
     /// Writes what is left to be recorded, and gives the state directory up.
     pub(crate) async fn close(self) {
         self.store.close().await;
     }
+}
+
+/// What the credentials of all servers are made of; `None` where no server needs any.
+pub(crate) fn settings(config: &Config) -> anyhow::Result<Option<client::settings::Config>> {
+    auth::settings(&config.credentials, &config.servers)
+        .map_err(|(name, invalid)| anyhow::anyhow!("server `{name}`: {invalid}"))
 }
 
 /// This program, so that it can be executed again. On Linux by the kernel's own link, which is

@@ -14,7 +14,7 @@ use portcullis_oauth::metadata::{self, Facts};
 use portcullis_oauth::resource::ProtectedResource;
 use portcullis_oauth::scope::Scopes;
 use portcullis_oauth::server::AuthorizationServer;
-use portcullis_oauth::verifier::{Presented, Refused, TokenVerifier};
+use portcullis_oauth::verifier::{Presented, Reason, Refused, TokenVerifier};
 use portcullis_pipeline::{Granted, Principal, PrincipalKind, ScopeMap};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -113,9 +113,14 @@ impl Access {
         let mut response = self.verifier.refusal(refused, &resource, &wanted, now_ms);
         if !self.has_issuers() && response.headers().contains_key(WWW_AUTHENTICATE) {
             // There is no metadata to be pointed to.
+            let plain = if refused.reason == Reason::Missing {
+                "Bearer"
+            } else {
+                "Bearer error=\"invalid_token\""
+            };
             response
                 .headers_mut()
-                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static(plain));
         }
         response
     }
@@ -145,7 +150,7 @@ impl Access {
 
     /// The scopes that a client of an endpoint is asked to ask for: the least that make it useful.
     fn wanted(&self, route: &Route, scopes: &ScopeMap) -> Scopes {
-        let there = self.supported(route, scopes);
+        let there = supported(route, scopes);
         match &self.default_scopes {
             Some(default) => default.intersection(&there),
             None => named(
@@ -154,11 +159,6 @@ impl Access {
                     .filter(|scope| !scopes.builds_on_others(scope)),
             ),
         }
-    }
-
-    /// The scopes that a client of an endpoint may need.
-    fn supported(&self, route: &Route, scopes: &ScopeMap) -> Scopes {
-        named(scopes.on(server_of(route)))
     }
 
     /// Whether a path is that of a page or document of ours.
@@ -215,7 +215,7 @@ impl Access {
         let servers: Vec<&str> = own.into_iter().chain(others).collect();
         let facts = Facts {
             authorization_servers: &servers,
-            scopes: &self.supported(route, scopes),
+            scopes: &supported(route, scopes),
             dpop: self.verifier.dpop(),
             mutual_tls: self.mutual_tls,
         };
@@ -224,6 +224,11 @@ impl Access {
             metadata::document(&self.resource(route), &facts).into(),
         )
     }
+}
+
+/// The scopes that a client of an endpoint may need.
+fn supported(route: &Route, scopes: &ScopeMap) -> Scopes {
+    named(scopes.on(server_of(route)))
 }
 
 fn server_of(route: &Route) -> Option<&portcullis_mcp::ServerName> {

@@ -4,6 +4,8 @@
 //! has been built from them. Durations are written as text with a unit (`"30s"`, `"250ms"`), sizes
 //! as text with a unit (`"4MiB"`) or as a number of bytes.
 
+pub mod auth;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,6 +70,10 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// Whether clients may show a certificate of their own, to be known by it or to have tokens bound to it (RFC 8705). Browsers ask
+    /// their user which one.
+    #[serde(default)]
+    pub client_certificates: bool,
 }
 
 /// A client that authenticates itself by a bearer token.
@@ -107,6 +113,9 @@ pub struct Server {
     /// HTTP header fields sent to a remote server with each request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// How the gateway proves itself to a remote server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<auth::Auth>,
     /// Which HTTP transport a remote server speaks.
     #[serde(default)]
     pub transport: HttpTransport,

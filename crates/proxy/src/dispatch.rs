@@ -15,8 +15,9 @@ use crate::listen;
 use crate::lists;
 use crate::reply::{Refusal, Reply, render};
 use crate::route::Route;
-use crate::running::{Concluded, Running, Step};
+use crate::running::{Concluded, Running, Step, TASKS_EXTENSION};
 use crate::tokens::Prepared;
+use crate::upstream::UpstreamError;
 
 /// Answers a request.
 pub(crate) async fn dispatch(caller: &Caller, message: &Message) -> Reply {
@@ -26,7 +27,21 @@ pub(crate) async fn dispatch(caller: &Caller, message: &Message) -> Reply {
         result = answer(caller, message) => result,
         () = stopping.cancelled() => Err(Refusal::Overloaded("it is shutting down")),
     };
+    let result = result.or_else(|refusal| elicit(caller, message, refusal));
     render(caller, &message.id, &message.method, result)
+}
+
+/// Has the client open the link where a server wants a person to connect first, if the client can.
+fn elicit(caller: &Caller, message: &Message, refusal: Refusal) -> Result<Bytes, Refusal> {
+    let Refusal::Upstream {
+        server,
+        error: UpstreamError::ConnectFirst { url },
+    } = &refusal
+    else {
+        return Err(refusal);
+    };
+    let (method_name, params) = (&message.method, message.params());
+    bridge::connect_first(caller, method_name, params, server, url).unwrap_or(Err(refusal))
 }
 
 async fn answer(caller: &Caller, message: &Message) -> Result<Bytes, Refusal> {
@@ -95,6 +110,13 @@ pub(crate) async fn targeted(
 ) -> Result<Bytes, Refusal> {
     let asked = params.clone();
     federation::look_up(caller, method_name, params.as_deref()).await;
+    // Before anything is said about the task (SEP-2663).
+    if method_name.starts_with("tasks/")
+        && caller.era() == Era::Modern
+        && !caller.declares_extension(TASKS_EXTENSION)
+    {
+        return Err(Refusal::missing_capability("extensions"));
+    }
     let target = federation::inward(caller, method_name, params)?;
     let server = Arc::clone(&target.server);
     if method_name.starts_with("tasks/")

@@ -248,7 +248,11 @@ impl Link {
         let (inbox, messages) = mpsc::channel(INBOX);
         let connection = server
             .upstream
-            .connect(Arc::clone(&caller.profile), inbox)
+            .connect(
+                Arc::clone(&caller.profile),
+                server.credential(caller),
+                inbox,
+            )
             .await?;
         server.connected(&connection);
         let owner = match place {

@@ -16,6 +16,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use portcullis_egress::ClientCertificates;
+
+use crate::authenticate::sha256;
 use crate::config::Listen;
 use crate::endpoint;
 use crate::janitor;
@@ -85,8 +88,14 @@ impl Bound {
         let address = listen.address;
         let tls = match &listen.tls {
             Some(files) => {
-                let config = portcullis_egress::server_tls(&files.certificate, &files.key)
-                    .map_err(BindError::Tls)?;
+                let of_clients = if files.client_certificates {
+                    ClientCertificates::Taken
+                } else {
+                    ClientCertificates::NotAskedFor
+                };
+                let config =
+                    portcullis_egress::server_tls(&files.certificate, &files.key, of_clients)
+                        .map_err(BindError::Tls)?;
                 Some(TlsAcceptorDebug(TlsAcceptor::from(config)))
             }
             None => None,
@@ -220,13 +229,19 @@ impl Connection {
                 return;
             }
         };
-        let peer = Peer::new(self.address, local, None);
+        let peer = |certificate| Peer::new(self.address, local, certificate);
         let Some(tls) = tls else {
+            let peer = peer(None);
             return self.http(TokioIo::new(stream), peer).await;
         };
         let patience = self.runtime.load().limits.head_timeout.get();
         match tokio::time::timeout(patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(TokioIo::new(stream), peer).await,
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let certificate = shown.and_then(<[_]>::first).map(|leaf| sha256(leaf));
+                let peer = peer(certificate);
+                self.http(TokioIo::new(stream), peer).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
         }

@@ -22,6 +22,7 @@ mod own {
     pub(super) const TIMEOUT: i64 = -31_002;
     pub(super) const INVALID_ANSWER: i64 = -31_003;
     pub(super) const OVERLOADED: i64 = -31_004;
+    pub(super) const CONNECT: i64 = -31_005;
 }
 
 /// What goes back to the client, if anything does.
@@ -246,6 +247,10 @@ fn upstream_code(error: &UpstreamError) -> (i64, &'static str) {
             (own::INVALID_ANSWER, "upstream-invalid-answer")
         }
         UpstreamError::Busy => (own::OVERLOADED, "upstream-busy"),
+        UpstreamError::ConnectFirst { .. } | UpstreamError::ConnectByCommand { .. } => {
+            (own::CONNECT, "connect-required")
+        }
+        UpstreamError::Credential(_) => (own::UNREACHABLE, "upstream-credential"),
         UpstreamError::Lost | UpstreamError::Broken(_) => {
             (own::UNREACHABLE, "upstream-answer-lost")
         }

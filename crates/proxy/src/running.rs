@@ -65,7 +65,9 @@ fn progress_token(params: Option<&[u8]>) -> Option<Vec<u8>> {
 fn end_of(error: &UpstreamError) -> End {
     match error {
         UpstreamError::Timeout => End::Timeout,
-        UpstreamError::Busy => End::Refused,
+        UpstreamError::Busy
+        | UpstreamError::ConnectFirst { .. }
+        | UpstreamError::ConnectByCommand { .. } => End::Refused,
         _ => End::UpstreamDown,
     }
 }
@@ -216,7 +218,7 @@ impl Running {
                 continue;
             }
             let ask = question.ask();
-            if !may_ask(&self.request.method) {
+            if !method::may_require_input(&self.request.method) {
                 let unable =
                     RpcError::new(code::METHOD_NOT_FOUND, "the client cannot be asked now");
                 if let Err(error) = question
@@ -380,14 +382,6 @@ fn check_declared(
             Err(Refusal::missing_capability(capability))
         }
     }
-}
-
-/// Whether a modern client can be asked for input within a request of this method (MCP 2026-07-28, "Multi Round-Trip Requests").
-fn may_ask(method_name: &str) -> bool {
-    matches!(
-        method_name,
-        method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ
-    )
 }
 
 fn completion(caller: &Caller, began: Instant, outcome: End) -> Completion {

@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use portcullis_egress::Egress;
 use portcullis_mcp::ServerName;
-use portcullis_pipeline::Pipeline;
+use portcullis_oauth::client::Credentials;
+use portcullis_pipeline::{Pipeline, PrincipalKind};
 use portcullis_sandbox::Sandbox;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::authenticate::{Authenticator, InvalidClient};
 use crate::bridge::Parked;
+use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::config::auth::{Auth, Connection as Connected};
 use crate::config::{Config, Limits};
 use crate::guard::{Guard, InvalidGuard};
 use crate::handles::Handles;
@@ -24,7 +27,7 @@ use crate::link::{Links, Tools};
 use crate::lists::ListCache;
 use crate::seal::{NoRandomness, Sealer};
 use crate::session::Sessions;
-use crate::upstream::{Connection, Hello, InvalidServer, Spec, Upstream};
+use crate::upstream::{Connection, Credential, Hello, InvalidServer, Spec, Upstream};
 
 /// What the message path is built on.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// Who may enter by a token, and how they come by one; `None` where there is no listener.
     pub access: Option<Arc<Access>>,
+    /// The gateway's credentials toward its servers; `None` where no server needs any.
+    pub credentials: Option<Arc<Credentials>>,
     /// The way out to remote servers.
     pub egress: Egress,
     /// Starts local servers.
@@ -78,6 +83,8 @@ pub(crate) struct Server {
     pub(crate) settings: crate::config::Server,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) lists: ListCache,
+    /// Where the server has a credential of its own.
+    credentials: Option<Arc<Credentials>>,
     hello: Mutex<Option<Arc<Hello>>>,
     tools: Mutex<Option<Arc<Tools>>>,
 }
@@ -98,6 +105,9 @@ pub enum BuildError {
         /// What does not fit.
         source: InvalidServer,
     },
+    /// A server's credential has nowhere to come from.
+    #[error("server `{0}`: its `auth` has nowhere to come from")]
+    NoCredentials(ServerName),
     /// A `Host` or `Origin` does not fit.
     #[error(transparent)]
     Guard(#[from] InvalidGuard),
@@ -130,6 +140,38 @@ impl Server {
         {
             *known = Some(Arc::new(hello.clone()));
         }
+    }
+
+    /// The credential that a connection on behalf of `caller` shows.
+    pub(crate) fn credential(&self, caller: &Caller) -> Option<Credential> {
+        let credentials = self.credentials.as_ref()?;
+        let is_shared = matches!(
+            self.settings.auth,
+            Some(Auth::Oauth {
+                connection: Connected::Shared,
+                ..
+            })
+        );
+        // A page that nobody can log in to is of no use.
+        let access = caller.runtime.authenticator.access();
+        let has_login = access.is_some_and(|access| access.login.is_some());
+        let is_known = is_shared || caller.principal.kind == PrincipalKind::User;
+        Some(Credential {
+            credentials: Arc::clone(credentials),
+            server: self.name.clone(),
+            holder: caller.principal.holder(),
+            by_browser: has_login && is_known,
+            clock: caller.runtime.clock,
+        })
+    }
+
+    /// Whether it can go on under settings that were read anew.
+    fn is_as(&self, settings: &crate::config::Server, parts: &Parts) -> bool {
+        let same_credentials = match (&self.credentials, &parts.credentials) {
+            (Some(own), Some(given)) => Arc::ptr_eq(own, given),
+            (own, _) => own.is_none(),
+        };
+        self.settings == *settings && same_credentials
     }
 
     /// What the server has last listed on any connection.
@@ -171,7 +213,7 @@ impl Runtime {
                 .map_err(|_invalid| BuildError::ServerName(name.clone()))?;
             let kept = previous
                 .and_then(|previous| previous.servers.get(&name))
-                .filter(|server| server.settings == *settings);
+                .filter(|server| server.is_as(settings, &parts));
             let server = match kept {
                 Some(server) => Arc::clone(server),
                 None => Arc::new(Self::server(&name, settings, config, &parts)?),
@@ -216,8 +258,15 @@ impl Runtime {
             name: name.clone(),
             source,
         })?;
+        let credentials = match (&settings.auth, &parts.credentials) {
+            (None, _) => None,
+            (Some(_), Some(credentials)) => Some(Arc::clone(credentials)),
+            // Without what it is to be sent with, nothing is sent.
+            (Some(_), None) => return Err(BuildError::NoCredentials(name.clone())),
+        };
         Ok(Server {
             name: name.clone(),
+            credentials,
             settings: settings.clone(),
             upstream: Upstream::new(spec, parts.egress.clone(), parts.sandbox.clone()),
             lists: ListCache::default(),

@@ -68,6 +68,7 @@ impl Prepared {
                 }
             }
             (Era::Modern, Era::Modern) => {
+                changed |= bridge::take_answer(&mut params);
                 if params.contains("requestState") {
                     let binding = state_binding(caller, &link.server, method_name, asked);
                     let now = caller.runtime.clock.now();

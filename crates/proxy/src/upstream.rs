@@ -6,6 +6,7 @@
 //! between the eras, and decides nothing.
 
 mod connection;
+mod credential;
 mod detect;
 mod duplex;
 mod envelope;
@@ -36,7 +37,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 pub use self::connection::{Call, Connection};
-pub use self::error::{Garbage, UpstreamError};
+pub use self::credential::Credential;
+pub use self::error::{Garbage, NoCredential, UpstreamError};
 pub use self::event::{Answer, Ask, Event, Reply, State, Unsolicited};
 pub use self::exchange::Exchange;
 pub use self::profile::{Hello, Profile};
@@ -88,8 +90,8 @@ impl Upstream {
         &self.spec
     }
 
-    /// Makes a connection, finding out the era first if need be. `inbox` gets what the server sends
-    /// outside of any request; what it has no room for is dropped.
+    /// Makes a connection that shows `credential` with each request, finding out the era first if need be. `inbox` gets what
+    /// the server sends outside of any request; what it has no room for is dropped.
     ///
     /// While the server is down, fails at once with [`UpstreamError::Down`] until the next start is
     /// due. A refusal of the client's own making (credentials, handshake) of an HTTP server does
@@ -97,6 +99,7 @@ impl Upstream {
     pub async fn connect(
         self: &Arc<Self>,
         profile: Arc<Profile>,
+        credential: Option<Credential>,
         inbox: mpsc::Sender<Unsolicited>,
     ) -> Result<Arc<Connection>, UpstreamError> {
         self.health.admit(Instant::now())?;
@@ -106,8 +109,13 @@ impl Upstream {
         };
         self.health.admit(Instant::now())?;
         let known = self.known.lock().clone();
+        let endpoint = match (&self.endpoint, credential) {
+            (Some(endpoint), Some(credential)) => Some(Arc::new(endpoint.showing(credential))),
+            (endpoint, _) => endpoint.clone(),
+        };
         let attempt = Attempt {
             upstream: self,
+            endpoint,
             profile: &profile,
             inbox: &inbox,
             known,
@@ -124,6 +132,8 @@ impl Upstream {
                     opened.channel,
                 )))
             }
+            // What one principal lacks says nothing of the server.
+            Err(error) if self.endpoint.is_some() && error.is_of_credential() => Err(error),
             Err(error) => {
                 self.forget();
                 if self.is_down(&error) {
@@ -151,6 +161,9 @@ impl Upstream {
             UpstreamError::Busy | UpstreamError::Down { .. } => false,
             UpstreamError::Refused { .. }
             | UpstreamError::Unauthorized { .. }
+            | UpstreamError::ConnectFirst { .. }
+            | UpstreamError::ConnectByCommand { .. }
+            | UpstreamError::Credential(_)
             | UpstreamError::Status(..=499) => self.endpoint.is_none(),
             _ => true,
         }

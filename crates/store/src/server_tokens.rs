@@ -1,4 +1,4 @@
-//! The tables `server_tokens`, `server_connects` and `identity_tokens`: tokens that the gateway holds for servers,
+//! The tables `server_tokens`, `server_connects`, `server_challenges` and `identity_tokens`: tokens that the gateway holds for servers,
 //! connections that an account has approved and not yet completed, and what its login at an identity provider left. What opens something is sealed before it comes here.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -173,6 +173,11 @@ impl ServerTokens<'_> {
                      AND (?2 IS NULL OR server = ?2)",
                     params![principal, server],
                 )?;
+                connection.execute(
+                    "DELETE FROM server_challenges WHERE principal = ?1 \
+                     AND (?2 IS NULL OR server = ?2)",
+                    params![principal, server],
+                )?;
                 if server.is_none() {
                     connection.execute(
                         "DELETE FROM identity_tokens WHERE principal = ?1",
@@ -188,6 +193,55 @@ impl ServerTokens<'_> {
             .await?;
         self.epoch.announce()?;
         Ok(removed)
+    }
+
+    /// Has every process, this one too, look at the tokens anew: one was kept that others wait for.
+    pub fn announce(self) -> Result<(), RecordError> {
+        self.epoch.announce()?;
+        Ok(())
+    }
+
+    /// Keeps what a server asks a principal for, in place of what it asked before.
+    pub async fn put_challenge(
+        self,
+        principal: String,
+        server: String,
+        challenge: String,
+        now_ms: u64,
+    ) -> Result<(), RecordError> {
+        self.writer
+            .run(move |connection| {
+                connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO server_challenges \
+                         (principal, server, challenge, at_ms) VALUES (?1, ?2, ?3, ?4)",
+                    )?
+                    .execute(params![principal, server, challenge, integer(now_ms)])
+                    .map(drop)
+            })
+            .await
+    }
+
+    /// What a server asked a principal for, if that was later than `since_ms`.
+    pub async fn challenge(
+        self,
+        principal: String,
+        server: String,
+        since_ms: u64,
+    ) -> Result<Option<String>, ReadError> {
+        self.readers
+            .run(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT challenge FROM server_challenges \
+                         WHERE principal = ?1 AND server = ?2 AND at_ms > ?3",
+                    )?
+                    .query_row(params![principal, server, integer(since_ms)], |row| {
+                        row.get(0)
+                    })
+                    .optional()
+            })
+            .await
     }
 
     /// Keeps an identity provider's token about a principal, in place of an earlier one.

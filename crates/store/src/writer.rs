@@ -218,19 +218,30 @@ impl Writer {
             return Err(RecordError::Closed);
         };
         let start = Box::new(start);
-        let mut id = 0;
-        self.submit(|queue, reply| {
+        let is_open = end.is_none();
+        let (reply, answer) = oneshot::channel();
+        let mut begun = Begun {
+            shared: &self.shared,
+            id: 0,
+            is_open,
+            answer,
+        };
+        self.enqueue(|queue| {
             queue.last_id = queue.last_id.saturating_add(1);
-            id = queue.last_id;
+            begun.id = queue.last_id;
             Urgent::Insert {
-                id,
+                id: queue.last_id,
                 start,
                 end,
                 reply,
             }
         })
         .await?;
-        Ok(CallId(id))
+        // The sender is dropped without a word only when the thread has ended.
+        let committed = (&mut begun.answer).await;
+        begun.is_open = false;
+        committed.unwrap_or(Err(RecordError::Closed))?;
+        Ok(CallId(begun.id))
     }
 
     pub(crate) fn finish(&self, id: CallId, end: CallEnd) {
@@ -347,6 +358,26 @@ impl Drop for Writer {
             && thread.join().is_err()
         {
             tracing::error!("the store's writer ended by a panic");
+        }
+    }
+}
+
+/// A call whose row is on its way. When its caller goes away in the moment after the commit, nobody else knows that it has to end.
+struct Begun<'a> {
+    shared: &'a Shared,
+    id: i64,
+    is_open: bool,
+    answer: oneshot::Receiver<Result<(), RecordError>>,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        if self.is_open && matches!(self.answer.try_recv(), Ok(Ok(()))) {
+            let mut queue = self.shared.queue.lock();
+            let end = CallEnd::bare(Outcome::Abandoned);
+            queue.late.push(Late::End(self.id, end));
+            self.shared.rouse_thread(&mut queue);
         }
     }
 }

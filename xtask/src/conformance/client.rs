@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::command::{Command, Log};
-use crate::conformance::{Revision, binary, fresh_dir, results, suite};
+use crate::conformance::{Revision, authorization, binary, fresh_dir, results, suite};
 use crate::gateway;
 use crate::step::{Outcome, Step};
 use crate::tools::Npm;
@@ -64,6 +64,7 @@ pub(crate) fn step() -> Step {
                 log,
                 "conformance-client",
                 &format!("{} conformance-shim", program.display()),
+                SCENARIOS,
             )
         },
     )
@@ -81,18 +82,26 @@ pub(crate) fn baseline() -> Step {
                 log,
                 "baseline-conformance-client",
                 &program.display().to_string(),
+                SCENARIOS,
             )
         },
     )
 }
 
-fn work(workspace: &Workspace, log: &mut Log, name: &str, command: &str) -> Result<Outcome> {
+/// Runs each scenario with a client of its own, and judges what the suite found.
+pub(super) fn work(
+    workspace: &Workspace,
+    log: &mut Log,
+    name: &str,
+    command: &str,
+    scenarios: &[(Revision, &[&str])],
+) -> Result<Outcome> {
     let npm = Npm::install(workspace, log)?;
     let dir = fresh_dir(workspace, name)?;
     let (mut ran, mut checks, mut faults) = (0, 0, Vec::new());
-    for (revision, scenarios) in SCENARIOS {
+    for (revision, scenarios) in scenarios {
         for scenario in *scenarios {
-            let out = dir.join(revision.name()).join(scenario);
+            let out = dir.join(revision.name()).join(scenario.replace('/', "-"));
             let status = suite(&npm)
                 .args([
                     "client",
@@ -109,7 +118,7 @@ fn work(workspace: &Workspace, log: &mut Log, name: &str, command: &str) -> Resu
                 .status(log)?;
             ran += 1;
             match results::judge(&format!("{name}-{}", revision.name()), &out, 1, log) {
-                // The suite also fails a client that ends badly, and knows no exceptions.
+                // The suite also fails a client that ends badly where it should not, and knows no exceptions.
                 Ok(verdict) if verdict.excused == 0 && !status.success() => {
                     faults.push(format!(
                         "{scenario} at {}: the suite: {status}",
@@ -141,12 +150,11 @@ pub(crate) fn shim(server_url: &str) -> Result<ExitCode> {
         &format!("conformance-client/shim-{}", std::process::id()),
     )?;
     let mut log = Log::create(dir.join("log"))?;
-    let config = format!(
-        "[servers.scenario]\nurl = {}\n",
-        gateway::quoted(server_url)
-    );
+    let config = authorization::config(&dir, server_url)?;
     let gateway = gateway::start(&workspace, &mut log, &dir, &config)?;
+    let person = authorization::person(&workspace, &dir, &gateway.url)?;
     let status = Command::new(binary(&workspace, "conformance-client")?)
+        .env("CONFORMANCE_CONNECT", person)
         .arg(gateway::server_url(&gateway, "scenario"))
         .within(SCENARIO_MAX)
         .status(&mut log)?;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use portcullis_egress::{Egress, EgressError, Reach, Settings, TlsFileError, server_tls};
+use portcullis_egress::{
+    ClientCertificates, Egress, EgressError, Reach, Settings, TlsFileError, server_tls,
+};
 use tempfile::TempDir;
 
 use crate::support::{Names, Server, get};
@@ -50,7 +52,12 @@ fn names() -> portcullis_egress::Resolver {
 #[tokio::test]
 async fn a_trusted_server_is_spoken_to_in_http_2() {
     let files = Files::new();
-    let tls = server_tls(&files.certificate(), &files.key()).unwrap();
+    let tls = server_tls(
+        &files.certificate(),
+        &files.key(),
+        ClientCertificates::NotAskedFor,
+    )
+    .unwrap();
     let server = Server::start(Some(tls)).await;
     let port = server.address.port();
     let egress = Egress::with_resolver(&files.settings(), &names()).unwrap();
@@ -67,7 +74,13 @@ async fn a_trusted_server_is_spoken_to_in_http_2() {
 #[tokio::test]
 async fn a_server_without_http_2_is_spoken_to_in_http_1() {
     let files = Files::new();
-    let mut tls = (*server_tls(&files.certificate(), &files.key()).unwrap()).clone();
+    let mut tls = (*server_tls(
+        &files.certificate(),
+        &files.key(),
+        ClientCertificates::NotAskedFor,
+    )
+    .unwrap())
+    .clone();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let server = Server::start(Some(tls.into())).await;
     let egress = Egress::with_resolver(&files.settings(), &names()).unwrap();
@@ -79,7 +92,12 @@ async fn a_server_without_http_2_is_spoken_to_in_http_1() {
 #[tokio::test]
 async fn a_server_that_is_not_who_it_should_be_gets_no_request() {
     let files = Files::new();
-    let tls = server_tls(&files.certificate(), &files.key()).unwrap();
+    let tls = server_tls(
+        &files.certificate(),
+        &files.key(),
+        ClientCertificates::NotAskedFor,
+    )
+    .unwrap();
     let server = Server::start(Some(tls)).await;
     let port = server.address.port();
     // Not trusted; trusted, but of another name.
@@ -107,15 +125,20 @@ fn files_that_cannot_be_used_are_named() {
     let empty = files.directory.path().join("empty.pem");
     std::fs::write(&empty, "").unwrap();
 
-    let error = server_tls(&missing, &key).unwrap_err();
+    let error = server_tls(&missing, &key, ClientCertificates::NotAskedFor).unwrap_err();
     assert!(error.to_string().contains("missing.pem"), "{error}");
     assert!(matches!(error, TlsFileError::Read { .. }), "{error:?}");
-    let error = server_tls(&certificate, &missing).unwrap_err();
+    let error = server_tls(&certificate, &missing, ClientCertificates::NotAskedFor).unwrap_err();
     assert!(matches!(error, TlsFileError::Read { .. }), "{error:?}");
-    let error = server_tls(&empty, &key).unwrap_err();
+    let error = server_tls(&empty, &key, ClientCertificates::NotAskedFor).unwrap_err();
     assert!(matches!(error, TlsFileError::NoCertificate(_)), "{error:?}");
     // The key of another certificate.
-    let error = server_tls(&certificate, &Files::new().key()).unwrap_err();
+    let error = server_tls(
+        &certificate,
+        &Files::new().key(),
+        ClientCertificates::NotAskedFor,
+    )
+    .unwrap_err();
     assert!(
         matches!(error, TlsFileError::Certificate { .. }),
         "{error:?}"

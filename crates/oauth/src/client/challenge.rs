@@ -6,6 +6,7 @@ use std::str::CharIndices;
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
+use serde::{Deserialize, Serialize};
 
 use crate::scope::Scopes;
 
@@ -14,7 +15,7 @@ const BYTES_MAX: usize = 8 * 1024;
 const VALUES_MAX: usize = 8;
 
 /// What a server asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Challenge {
     /// The scheme that is asked for is DPoP, and Bearer is not offered.
     pub(crate) dpop: bool,

@@ -168,6 +168,10 @@ impl Inner {
     async fn plan(&self, server: &Server, owner: &str, now_ms: u64) -> Result<Plan, ConnectError> {
         let asked = self.remembered(owner, &server.name, now_ms);
         let asked = match asked {
+            Some(asked) => Some(asked),
+            None => self.asked(owner, &server.name, now_ms).await,
+        };
+        let asked = match asked {
             Some(asked) => asked,
             None => Arc::new(Remembered {
                 at_ms: now_ms,
@@ -416,6 +420,8 @@ impl Inner {
             .await
             .map_err(CredentialError::from)?;
         self.record(&token, "connected", now_ms).await?;
+        // A gateway may wait for it in another process.
+        self.store.server_tokens().announce()?;
         self.challenges
             .invalidate(&(pending.owner, server.name.clone()));
         Ok(server.name.clone())

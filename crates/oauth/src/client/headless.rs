@@ -1,7 +1,8 @@
-//! Follows an authorization without a browser, for tests of deployments: where the authorization server asks nobody and answers
-//! at once with the redirect.
+//! Connections that are made without a browser on the gateway's pages: by hand, with the address copied from a browser that is
+//! elsewhere; and headless, for tests of deployments, where the authorization server asks nobody and answers at once with the
+//! redirect.
 //!
-//! Never for people: nobody sees a consent page, neither ours nor theirs.
+//! Nobody sees our consent page: whoever begins such a connection has said yes before, and is an administrator.
 
 use bytes::Bytes;
 use http::{Request, header};
@@ -65,6 +66,9 @@ async fn follow(
     )?)
 }
 
+/// Nobody's browser; the same on both sides.
+const NO_BROWSER: [u8; 32] = [0; 32];
+
 impl Credentials {
     /// Connects `principal` to `server` by [`authorize_headless`].
     pub async fn connect_headless(
@@ -74,16 +78,42 @@ impl Credentials {
         now_ms: u64,
     ) -> Result<(), HeadlessError> {
         let inner = &self.inner;
-        // Nobody's browser; the same on both sides.
-        let browser = [0; 32];
-        let url = inner.begin(server, principal, browser, now_ms).await?;
+        let url = self.connect_by_hand(server, principal, now_ms).await?;
         let server = inner.server(server)?;
         let redirect_uri = Url::parse(&inner.registrar.redirect_uri)
             .map_err(|_unparsable| HeadlessError::NoRedirect)?;
         let parameters = follow(&inner.egress, &server.trust, &url, &redirect_uri).await?;
         inner
             .clone()
-            .finish(parameters, principal.into(), browser, now_ms)
+            .finish(parameters, principal.into(), NO_BROWSER, now_ms)
+            .await?;
+        Ok(())
+    }
+
+    /// Begins a connection that an administrator makes for `principal` by a command: the address to open in whatever browser.
+    /// What it is redirected to is for [`Credentials::connected_by_hand`].
+    pub async fn connect_by_hand(
+        &self,
+        server: &str,
+        principal: &str,
+        now_ms: u64,
+    ) -> Result<Url, ConnectError> {
+        let inner = &self.inner;
+        inner.begin(server, principal, NO_BROWSER, now_ms).await
+    }
+
+    /// Completes such a connection by the address that the browser was redirected to.
+    pub async fn connected_by_hand(
+        &self,
+        principal: &str,
+        redirected_to: &Url,
+        now_ms: u64,
+    ) -> Result<(), ConnectError> {
+        let query = redirected_to.query().unwrap_or_default();
+        let parameters = CallbackParameters::parse(query)?;
+        self.inner
+            .clone()
+            .finish(parameters, principal.into(), NO_BROWSER, now_ms)
             .await?;
         Ok(())
     }

@@ -137,6 +137,7 @@ impl Inner {
             }
         }
         if is_interactive(server) {
+            self.keep_asked(owner, &server.name, &asked).await;
             return Ok(Verdict::Connect {
                 url: self.connect_url(&server.name),
             });
@@ -193,6 +194,7 @@ impl Inner {
         self.challenges
             .insert((owner.clone(), server.name.clone()), Arc::clone(&asked));
         if is_interactive(server) {
+            self.keep_asked(owner, &server.name, &asked).await;
             return Ok(Verdict::Connect {
                 url: self.connect_url(&server.name),
             });

@@ -36,7 +36,7 @@ struct Excerpt {
     listen: Listen,
     state: config::State,
     /// `None` without a file.
-    servers: Option<BTreeMap<String, IgnoredAny>>,
+    servers: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

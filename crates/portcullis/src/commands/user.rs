@@ -49,21 +49,24 @@ pub(crate) fn run(args: &User, environment: &Environment) -> anyhow::Result<Exit
         UserAction::Disable { name } => place.run(async |store| {
             let disabled = account::disable(store, name, now_ms).await;
             disabled.map_err(refused)?;
-            told(&format!(
-                "account `{name}` is disabled; its sessions, tokens and API keys have ended"
-            ))
+            output::tell(&format!(
+                "account `{name}` is disabled; its sessions, tokens and API keys have ended\n"
+            ));
+            Ok(())
         }),
         UserAction::Enable { name } => place.run(async |store| {
             let enabled = account::enable(store, name, now_ms).await;
             enabled.map_err(refused)?;
-            told(&format!("account `{name}` may log in again"))
+            output::tell(&format!("account `{name}` may log in again\n"));
+            Ok(())
         }),
         UserAction::Remove { name } => place.run(async |store| {
             let removed = account::remove(store, name, now_ms).await;
             removed.map_err(refused)?;
-            told(&format!(
-                "account `{name}` is removed; its sessions, tokens and API keys have ended"
-            ))
+            output::tell(&format!(
+                "account `{name}` is removed; its sessions, tokens and API keys have ended\n"
+            ));
+            Ok(())
         }),
         UserAction::Link {
             name,
@@ -72,9 +75,10 @@ pub(crate) fn run(args: &User, environment: &Environment) -> anyhow::Result<Exit
         } => place.run(async |store| {
             let linked = account::link_identity(store, name, provider, subject, now_ms).await;
             linked.map_err(refused)?;
-            told(&format!(
-                "`{subject}` at `{provider}` logs in to account `{name}`"
-            ))
+            output::tell(&format!(
+                "`{subject}` at `{provider}` logs in to account `{name}`\n"
+            ));
+            Ok(())
         }),
     }
 }
@@ -93,11 +97,6 @@ fn print(page: &Url, code: &Zeroizing<String>) -> anyhow::Result<()> {
         "{page}\n{}\n",
         code.as_str()
     )))?)
-}
-
-fn told(what: &str) -> anyhow::Result<()> {
-    output::tell(&format!("{what}\n"));
-    Ok(())
 }
 
 fn refused(error: AccountError) -> anyhow::Error {

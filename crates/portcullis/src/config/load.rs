@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 
+use portcullis_proxy::config::auth::Auth;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::Spanned;
@@ -247,6 +248,8 @@ fn anchor(config: &mut Config, base: &FilePath) {
     config.state.directory.as_mut().map(anchor);
     for server in config.servers.values_mut() {
         server.cwd.as_mut().map(anchor);
+        let auth = server.auth.as_mut();
+        auth.and_then(Auth::paths_mut).map(anchor);
     }
 }
 
@@ -263,9 +266,15 @@ fn may_be_secret(path: &Path, text: &str) -> bool {
         "apikey",
     ];
     match path.keys().as_slice() {
-        ["clients", ..] | ["servers", _, "env" | "headers", ..] => true,
+        ["clients", ..]
+        | ["servers", _, "env" | "headers", ..]
+        | ["servers", _, "auth", .., "key"] => true,
         // A user name and a password may stand before the host.
         ["servers", _, "url"] => text.contains('@'),
+        // The kind of a credential, and names of what is kept elsewhere.
+        ["servers", _, "auth", "kind" | "secret"] | ["servers", _, "auth", .., "sealed_secret"] => {
+            false
+        }
         _ => named.iter().any(|part| name.contains(part)),
     }
 }
@@ -297,7 +306,10 @@ fn masked_lines(text: &str) -> String {
     let schema = schema();
     let mut harmless = BTreeSet::new();
     collect_properties(&schema, &mut harmless);
-    for secret in ["token", "env", "headers"] {
+    let secrets = [
+        "token", "env", "headers", "auth", "client", "secret", "key", "provider",
+    ];
+    for secret in secrets {
         harmless.remove(secret);
     }
     let mut spans = Vec::new();

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
+use portcullis_pipeline::InvalidScope;
+use portcullis_proxy::config::auth::InvalidAuth;
 use portcullis_proxy::config::{Limits, Listen, Server};
 use portcullis_proxy::units::{Bytes, Duration};
 use toml::Spanned;
@@ -20,7 +22,7 @@ const TOKEN_CHARS_MIN: usize = 32;
 
 /// Settings that mean something for a server of one kind only.
 const LOCAL_ONLY: [&str; 4] = ["command", "env", "pass_env", "cwd"];
-const REMOTE_ONLY: [&str; 3] = ["url", "headers", "transport"];
+const REMOTE_ONLY: [&str; 4] = ["url", "headers", "auth", "transport"];
 
 /// Header fields that the gateway itself writes.
 const OWN_HEADERS: [&str; 12] = [
@@ -45,8 +47,10 @@ pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -
         hidden,
         found: Vec::new(),
     };
-    rules.listen(&config.listen, config.clients.is_empty());
+    let nobody = config.clients.is_empty() && config.oauth.is_none();
+    rules.listen(&config.listen, nobody && config.listen.public_url.is_none());
     rules.clients(config);
+    rules.scopes(config);
     for (name, server) in &config.servers {
         rules.server(name, server);
     }
@@ -93,19 +97,28 @@ impl Rules<'_> {
         }
     }
 
-    fn listen(&mut self, listen: &Listen, no_clients: bool) {
+    fn listen(&mut self, listen: &Listen, nobody: bool) {
         let path = Path::of(["listen", "address"]);
         let address = listen.address;
-        if !address.ip().to_canonical().is_loopback() && (listen.tls.is_none() || no_clients) {
-            let needs = match (listen.tls.is_none(), no_clients) {
-                (true, true) => "`listen.tls` and at least one entry in `clients`",
+        if !address.ip().to_canonical().is_loopback() && (listen.tls.is_none() || nobody) {
+            let needs = match (listen.tls.is_none(), nobody) {
+                (true, true) => "`listen.tls`, and an `[oauth]` table or an entry in `clients`",
                 (true, false) => "`listen.tls`",
-                (false, _) => "at least one entry in `clients`",
+                (false, _) => "an `[oauth]` table or an entry in `clients`",
             };
             let message =
                 format!("`{address}` can be reached from other machines and needs {needs}");
             let hint = "add them, or listen on `127.0.0.1`";
             self.value("open-listener", &path, &message, hint);
+        }
+        if let Some(base) = &listen.public_url
+            && !is_base(base)
+        {
+            let path = Path::of(["listen", "public_url"]);
+            let shown = self.shown(&path, base);
+            let message = format!("{shown} is not an address that tokens can be for");
+            let hint = "write `https://gateway.example`, or `http` with a loopback address: a host, perhaps a port, and no path";
+            self.value("bad-value", &path, &message, hint);
         }
         for (i, host) in listen.hosts.iter().enumerate() {
             if !is_authority(host) {
@@ -125,6 +138,32 @@ impl Rules<'_> {
                 let hint = "write `https://app.example` or `https://app.example:8443`: no path, and no pattern";
                 self.value("bad-value", &path, &message, hint);
             }
+        }
+    }
+
+    fn scopes(&mut self, config: &Config) {
+        for (name, scope) in &config.scopes {
+            for (i, server) in scope.servers.iter().enumerate() {
+                if !config.servers.contains_key(server) {
+                    let path = Path::of(["scopes", name, "servers"]).index(i);
+                    let shown = self.shown(&path, server);
+                    let message = format!("{shown} is not one of the servers");
+                    let meant = nearest(server, config.servers.keys().map(String::as_str));
+                    let hint = match meant {
+                        Some(meant) => format!("did you mean `{meant}`?"),
+                        None => "name a server of this file".to_owned(),
+                    };
+                    self.value("unknown-server", &path, &message, &hint);
+                }
+            }
+        }
+        if let Err(invalid) = crate::access::scope_map(&config.scopes) {
+            let (InvalidScope::Pattern { scope, .. }
+            | InvalidScope::Needs { scope, .. }
+            | InvalidScope::Wildcard(scope)) = &invalid;
+            let path = Path::of(["scopes", scope]);
+            let hint = "a scope has a name that says what it opens, and patterns `SERVER/NAME`";
+            self.value("bad-scope", &path, &invalid.to_string(), hint);
         }
     }
 
@@ -210,6 +249,7 @@ impl Rules<'_> {
             self.url(&path.key("url"), url);
         }
         self.headers(&path.key("headers"), server);
+        self.auth(name, &path.key("auth"), server);
         self.times(&path, server);
     }
 
@@ -387,6 +427,47 @@ impl Rules<'_> {
         }
     }
 
+    fn auth(&mut self, name: &str, path: &Path, server: &Server) {
+        let (Some(auth), Some(url)) = (&server.auth, &server.url) else {
+            return;
+        };
+        // A URL that cannot be used has been noted.
+        if Url::parse(url).is_ok()
+            && let Err(InvalidAuth { setting, fault }) = auth.settings(url)
+        {
+            let path = setting
+                .split('.')
+                .fold(path.clone(), |path, key| path.key(key));
+            let message = format!("`{setting}` {fault}");
+            let hint = "see `auth` in the reference of the configuration";
+            self.value("bad-value", &path, &message, hint);
+        }
+        for field in server.headers.keys() {
+            let is_own = HeaderName::from_bytes(field.as_bytes())
+                .is_ok_and(|field| auth.headers().contains(&field));
+            if is_own {
+                let path = Path::of(["servers", name, "headers"]).key(field);
+                let message = format!("`auth` of `{name}` writes the header field `{field}`");
+                self.key("conflict", &path, &message, "keep one of them");
+            }
+        }
+        for keys in [
+            &["client", "secret"][..],
+            &["client", "key"],
+            &["provider", "client", "secret"],
+            &["provider", "client", "key"],
+        ] {
+            let path = keys.iter().fold(path.clone(), |path, key| path.key(key));
+            let spelled_out = self.document.value(&path).map(Spanned::span);
+            if let Some(span) = spelled_out.filter(|span| !self.hidden.contains(span)) {
+                let message = format!("a secret of `{name}` is written out in this file");
+                let hint = "keep it elsewhere, and write `${NAME}` or `${file:PATH}`";
+                self.found
+                    .push(Mistake::warning("secret-in-file", span, message, "here").hint(hint));
+            }
+        }
+    }
+
     fn times(&mut self, path: &Path, server: &Server) {
         let times = [
             ("timeout", server.timeout),
@@ -507,6 +588,22 @@ fn port_is_number(authority: &Authority) -> bool {
         .strip_prefix(authority.host())
         .unwrap_or_default();
     after_host.is_empty() || authority.port_u16().is_some()
+}
+
+/// Whether a text is a base that can be an issuer (RFC 8414 §2): `https`, or `http` of this machine.
+fn is_base(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else {
+        return false;
+    };
+    let is_loopback = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    is_safe && is_bare && url.username().is_empty() && url.password().is_none() && url.has_host()
 }
 
 /// `scheme://host[:port]`, RFC 6454 section 6.2.

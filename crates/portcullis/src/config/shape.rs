@@ -43,6 +43,9 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("host", "did you mean `address` or `hosts`?"),
 ];
 
+/// The key that tells the alternatives of a table apart.
+const TAG: &str = "kind";
+
 /// A schema and what the file's strings may not show.
 #[derive(Debug)]
 pub(crate) struct Shape<'s> {
@@ -156,6 +159,45 @@ impl<'s> Shape<'s> {
         }
     }
 
+    /// The alternative that a table names by its `kind`, where the schema has several. `None`: a mistake was noted.
+    fn alternative(
+        &self,
+        node: Node<'s>,
+        span: &std::ops::Range<usize>,
+        table: &DeTable<'_>,
+        path: &Path,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Node<'s>> {
+        let alternatives = alternatives(node.schema);
+        if alternatives.is_empty() {
+            return Some(node);
+        }
+        let kinds = || alternatives.iter().map(|(kind, _)| *kind);
+        let here = path.key(TAG);
+        let Some(kind) = table.get(TAG) else {
+            let message = format!("`{here}` is missing");
+            let mistake = Mistake::error("missing-key", span.clone(), message, "needed here");
+            mistakes.push(mistake.hint(format!("it is {}", either(kinds()))));
+            return None;
+        };
+        let named = match kind.get_ref() {
+            DeValue::String(text) => Some(&**text),
+            _ => None,
+        };
+        let found = alternatives.iter().find(|(kind, _)| named == Some(*kind));
+        if let Some((_, schema)) = found {
+            return self.node(schema);
+        }
+        let message = format!("`{here}` is {}", either(kinds()));
+        let mistake = Mistake::error("bad-value", kind.span(), message, "not understood");
+        let meant = named
+            .filter(|_| !self.hidden.contains(&kind.span()))
+            .and_then(|named| nearest(named, kinds()));
+        let hint = meant.map(|name| format!("did you mean `{name}`?"));
+        mistakes.push(Mistake { hint, ..mistake });
+        None
+    }
+
     fn table(
         &self,
         node: Node<'s>,
@@ -164,6 +206,9 @@ impl<'s> Shape<'s> {
         path: &Path,
         mistakes: &mut Vec<Mistake>,
     ) -> Verdict {
+        let Some(node) = self.alternative(node, &span, table, path, mistakes) else {
+            return Verdict::Remove;
+        };
         let empty = Map::new();
         let properties = node.schema.get("properties").and_then(Json::as_object);
         let properties = properties.unwrap_or(&empty);
@@ -216,6 +261,18 @@ impl<'s> Shape<'s> {
         }
         verdict
     }
+}
+
+/// The values of `kind` that tell the alternatives of a schema apart, each with its alternative.
+fn alternatives(schema: &Map<String, Json>) -> Vec<(&str, &Json)> {
+    let Some(Json::Array(listed)) = schema.get("oneOf") else {
+        return Vec::new();
+    };
+    let tagged = |one| {
+        let kind: &Json = Json::get(one, "properties")?.get(TAG)?.get("const")?;
+        Some((kind.as_str()?, one))
+    };
+    listed.iter().filter_map(tagged).collect()
 }
 
 fn unknown(

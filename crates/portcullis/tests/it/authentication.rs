@@ -60,17 +60,18 @@ async fn a_connection_vouches_for_nobody() {
     let good = (StatusCode::OK, None);
     let missing = (StatusCode::UNAUTHORIZED, Some("Bearer".to_owned()));
     let wrong = "Bearer error=\"invalid_token\"".to_owned();
-    let invalid = (StatusCode::UNAUTHORIZED, Some(wrong));
+    let invalid = (StatusCode::UNAUTHORIZED, Some(wrong.clone()));
+    let malformed = (StatusCode::BAD_REQUEST, Some(wrong));
     let other = format!("{ALICE}x");
     let cases = [
         (vec![&*alice], &good),
         (vec![], &missing),
         (vec![&*lower], &good),
-        (vec!["Bearer "], &invalid),
-        (vec![ALICE], &invalid),
+        (vec!["Bearer "], &malformed),
+        (vec![ALICE], &malformed),
         (vec!["Basic YWxpY2U6eA=="], &invalid),
-        (vec![&*alice, &*alice], &invalid),
-        (vec![&*alice, "Bearer x"], &invalid),
+        (vec![&*alice, &*alice], &malformed),
+        (vec![&*alice, "Bearer x"], &malformed),
         (vec!["Bearer x"], &invalid),
         (vec![&*alice], &good),
     ];
@@ -111,7 +112,7 @@ async fn a_token_elsewhere_is_no_token() {
     let recorder = Recorder::start().await.unwrap();
     let gateway = gateway(&recorder).await;
     let path = format!("/servers/one/mcp?access_token={ALICE}");
-    assert_eq!(gateway.peer(&path).echo(&[]).await.status, 401);
+    assert_eq!(gateway.peer(&path).echo(&[]).await.status, 400);
     let stranger = gateway.peer("/servers/one/mcp");
     let cookie = format!("access_token={ALICE}");
     for header in [

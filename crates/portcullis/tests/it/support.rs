@@ -1,5 +1,6 @@
 //! The gateway as a running program, and the clients that speak to it.
 
+mod guarded;
 mod scripted;
 mod tls;
 
@@ -18,6 +19,7 @@ use portcullis_testkit::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use guarded::{CANARY, CLIENT_SECRET, Guarded};
 pub(crate) use scripted::{Call, Scripted};
 pub(crate) use tls::Identity;
 
@@ -42,6 +44,7 @@ pub(crate) struct Setup {
     listen: String,
     limits: String,
     rest: String,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Setup {
@@ -52,6 +55,7 @@ impl Setup {
             listen: "address = \"127.0.0.1:0\"\n".to_owned(),
             limits: String::new(),
             rest: String::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -69,6 +73,18 @@ impl Setup {
     /// Adds a server with these settings.
     pub(crate) fn server(mut self, name: &str, settings: &str) -> Self {
         self.rest = format!("{}[servers.{name}]\n{settings}\n", self.rest);
+        self
+    }
+
+    /// Adds tables.
+    pub(crate) fn with(mut self, tables: &str) -> Self {
+        self.rest += tables;
+        self
+    }
+
+    /// Sets a variable of the gateway's environment.
+    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
         self
     }
 
@@ -109,7 +125,7 @@ impl Setup {
     pub(crate) fn launch(&self, command: &str, arguments: &[&str]) -> Launch {
         let path = self.write();
         let state = self.path().join("state");
-        Launch::new(PROGRAM)
+        let launch = Launch::new(PROGRAM)
             .args([command, "--log", "trace", "--config"])
             .args([&path])
             .args(["--state-dir"])
@@ -117,17 +133,32 @@ impl Setup {
             .args(arguments)
             .env("HOME", self.path())
             .env("ALICE", ALICE)
-            .env("BOB", BOB)
+            .env("BOB", BOB);
+        let set = |launch: Launch, (name, value): &(&str, &str)| launch.env(name, value);
+        self.environment.iter().fold(launch, set)
     }
 
-    /// Starts the gateway.
+    /// Starts the gateway. Where nobody could enter otherwise, those of the same user may.
     pub(crate) async fn start(self) -> Gateway {
-        let entering: &[&str] = if self.text().contains("[clients") {
+        let text = self.text();
+        let entering: &[&str] = if text.contains("[clients") || text.contains("[oauth") {
             &[]
         } else {
             &["--without-credential", "same-user"]
         };
-        let harness = self.launch("run", entering).start("\"ready\"", BOUND).await;
+        self.start_with(entering).await
+    }
+
+    /// Starts the gateway as it is by default.
+    pub(crate) async fn start_closed(self) -> Gateway {
+        self.start_with(&[]).await
+    }
+
+    async fn start_with(self, arguments: &[&str]) -> Gateway {
+        let harness = self
+            .launch("run", arguments)
+            .start("\"ready\"", BOUND)
+            .await;
         Gateway {
             harness: harness.unwrap(),
             setup: self,
@@ -158,6 +189,11 @@ impl Gateway {
         address.parse().unwrap()
     }
 
+    /// A command of the binary, beside this gateway.
+    pub(crate) fn command(&self, command: &str, arguments: &[&str]) -> Launch {
+        self.setup.launch(command, arguments)
+    }
+
     /// A client of the endpoint at `path` that shows no credential.
     pub(crate) fn peer(&self, path: &str) -> Peer {
         let url = format!("{}{path}", self.harness.url());
@@ -177,6 +213,11 @@ impl Gateway {
         self.setup.rest = change(std::mem::take(&mut self.setup.rest));
         self.setup.write();
         self.harness.line_with("reloaded", BOUND).await.unwrap();
+    }
+
+    /// Where its configuration and its state are.
+    pub(crate) fn path(&self) -> &Path {
+        self.setup.path()
     }
 
     /// Every byte of every file beneath the gateway's directory.

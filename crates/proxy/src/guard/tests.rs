@@ -6,6 +6,7 @@ fn guard() -> Guard {
         hosts: vec!["gateway.example".into()],
         origins: vec!["https://app.example".into()],
         tls: None,
+        ..Listen::default()
     };
     Guard::build(&listen).unwrap()
 }

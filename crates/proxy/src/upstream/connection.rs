@@ -196,6 +196,12 @@ impl Connection {
             Err(error @ UpstreamError::Connect(_)) => {
                 health.failed(&error.to_string(), Instant::now());
             }
+            // The request may not have been sent at all.
+            Err(
+                UpstreamError::ConnectFirst { .. }
+                | UpstreamError::ConnectByCommand { .. }
+                | UpstreamError::Credential(_),
+            ) => {}
             Ok(_) | Err(_) => health.reached(),
         }
         let exchange = started?;

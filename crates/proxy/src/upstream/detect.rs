@@ -60,6 +60,8 @@ enum Verdict {
 /// Everything one attempt to connect needs.
 pub(super) struct Attempt<'a> {
     pub(super) upstream: &'a Upstream,
+    /// Where an HTTP server is, and what it is shown.
+    pub(super) endpoint: Option<Arc<Endpoint>>,
     pub(super) profile: &'a Arc<Profile>,
     pub(super) inbox: &'a mpsc::Sender<Unsolicited>,
     pub(super) known: Option<Known>,
@@ -70,7 +72,7 @@ impl Attempt<'_> {
         match &self.upstream.spec().transport {
             Transport::Stdio(command) => self.stdio(command).await,
             Transport::Http { kind, .. } => {
-                let Some(endpoint) = &self.upstream.endpoint else {
+                let Some(endpoint) = &self.endpoint else {
                     return Err(Garbage::Endpoint("is not a URL").into());
                 };
                 self.http(endpoint, *kind).await

@@ -1,10 +1,13 @@
 //! What can go wrong between the gateway and a server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_egress::EgressError;
-use portcullis_mcp::{DecodeError, DecodeFault, FaultKind, RpcError};
+use portcullis_mcp::{DecodeError, DecodeFault, FaultKind, RpcError, ServerName};
+use portcullis_oauth::client::{CredentialError, GiveUp};
 use portcullis_sandbox::SpawnError;
+use url::Url;
 
 /// A request that a server did not answer, or a server that could not be reached.
 ///
@@ -53,6 +56,23 @@ pub enum UpstreamError {
         /// The `WWW-Authenticate` field, for the operator.
         challenge: Option<String>,
     },
+    /// A person has to connect to the server first, in a browser.
+    #[error("it needs a connection of yours first; open {url}")]
+    ConnectFirst {
+        /// The gateway's own page where that is done.
+        url: Url,
+    },
+    /// The principal is no account that could log in to a browser: an administrator has to connect it.
+    #[error("it needs a connection first; have `portcullis connect {server} --for {holder}` run")]
+    ConnectByCommand {
+        /// The server.
+        server: ServerName,
+        /// Whose connection it would be.
+        holder: Box<str>,
+    },
+    /// The gateway has no credential that the server would accept.
+    #[error("the gateway has no credential that the server accepts")]
+    Credential(#[source] NoCredential),
     /// The server refused the handshake with a JSON-RPC error.
     #[error("the server refused the handshake (code {})", error.code)]
     Refused {
@@ -73,6 +93,17 @@ pub enum UpstreamError {
     /// A name or value cannot be carried as an HTTP header field.
     #[error("`{0}` cannot be sent as an HTTP header field")]
     Header(String),
+}
+
+/// Why there is no credential for a server; for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCredential {
+    /// It could not be obtained.
+    #[error("it could not be obtained")]
+    Unobtainable(#[source] Arc<CredentialError>),
+    /// The server does not accept it.
+    #[error("the server does not accept it")]
+    Refused(#[source] GiveUp),
 }
 
 /// Why a message of a server was not accepted; for the operator.
@@ -107,6 +138,20 @@ pub enum Garbage {
     /// So many messages in a row were garbage that the connection was given up.
     #[error("{0} messages in a row were not MCP")]
     Repeated(u32),
+}
+
+impl UpstreamError {
+    /// Whether it concerns one principal's credential, and says nothing of the server.
+    pub(crate) const fn is_of_credential(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectFirst { .. }
+                | Self::ConnectByCommand { .. }
+                | Self::Credential(_)
+                | Self::Unauthorized { .. }
+                | Self::Status(403)
+        )
+    }
 }
 
 impl From<Garbage> for UpstreamError {

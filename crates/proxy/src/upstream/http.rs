@@ -11,6 +11,7 @@ use portcullis_egress::{Egress, EgressError, Reach};
 use portcullis_mcp::{Limits, Message, Response as Reply};
 use url::Url;
 
+use super::credential::{Credential, operation};
 use super::error::{Garbage, UpstreamError};
 use super::event_stream::EventStream;
 
@@ -27,6 +28,7 @@ pub(super) struct Endpoint {
     pub(super) url: Url,
     uri: Uri,
     headers: HeaderMap,
+    credential: Option<Credential>,
     pub(super) limits: Limits,
 }
 
@@ -59,13 +61,30 @@ impl Endpoint {
             url,
             uri,
             headers,
+            credential: None,
             limits,
         })
     }
 
     /// The same server at another address.
     pub(super) fn at(&self, url: Url) -> Result<Self, UpstreamError> {
-        Self::new(self.egress.clone(), url, self.headers.clone(), self.limits)
+        let there = Self::new(self.egress.clone(), url, self.headers.clone(), self.limits)?;
+        Ok(Self {
+            credential: self.credential.clone(),
+            ..there
+        })
+    }
+
+    /// The same server, which is shown a credential with each request.
+    pub(super) fn showing(&self, credential: Credential) -> Self {
+        Self {
+            egress: self.egress.clone(),
+            url: self.url.clone(),
+            uri: self.uri.clone(),
+            headers: self.headers.clone(),
+            credential: Some(credential),
+            limits: self.limits,
+        }
     }
 
     /// POSTs one message with `headers` besides the configured ones.
@@ -74,17 +93,17 @@ impl Endpoint {
         headers: &HeaderMap,
         message: Bytes,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let mut request = self.request(Method::POST, headers, message);
-        request.headers_mut().insert(CONTENT_TYPE, JSON);
-        request.headers_mut().insert(ACCEPT, BOTH);
-        self.send(request).await
+        let mut headers = headers.clone();
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(ACCEPT, BOTH);
+        self.send(Method::POST, &headers, message).await
     }
 
     /// GETs an event stream with `headers` besides the configured ones.
     pub(super) async fn get(&self, headers: &HeaderMap) -> Result<EventStream, UpstreamError> {
-        let mut request = self.request(Method::GET, headers, Bytes::new());
-        request.headers_mut().insert(ACCEPT, EVENTS);
-        let response = self.send(request).await?;
+        let mut headers = headers.clone();
+        headers.insert(ACCEPT, EVENTS);
+        let response = self.send(Method::GET, &headers, Bytes::new()).await?;
         check_status(&response)?;
         match media_type(&response) {
             Some(MediaType::Events) if response.status() == StatusCode::OK => Ok(EventStream::new(
@@ -97,8 +116,8 @@ impl Endpoint {
 
     /// DELETEs with `headers` besides the configured ones; whatever the answer is.
     pub(super) async fn delete(&self, headers: &HeaderMap) -> Result<StatusCode, UpstreamError> {
-        let request = self.request(Method::DELETE, headers, Bytes::new());
-        Ok(self.send(request).await?.status())
+        let response = self.send(Method::DELETE, headers, Bytes::new()).await?;
+        Ok(response.status())
     }
 
     fn request(&self, method: Method, headers: &HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
@@ -112,7 +131,46 @@ impl Endpoint {
         request
     }
 
+    /// Sends a request with the credential, and again with another while the server wants that and there is one.
     async fn send(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        match &self.credential {
+            None => self.send_once(self.request(method, headers, body)).await,
+            // Boxed, so that whoever has no credential does not carry the state of obtaining one.
+            Some(credential) => {
+                Box::pin(self.send_showing(credential, method, headers, body)).await
+            }
+        }
+    }
+
+    async fn send_showing(
+        &self,
+        credential: &Credential,
+        method: Method,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let mut attempt = 0;
+        loop {
+            let mut request = self.request(method.clone(), headers, body.clone());
+            let used = credential.show(&mut request, &self.url).await?;
+            let response = self.send_once(request).await?;
+            let operation = || operation(&method, &body);
+            if !credential
+                .refused(&response, used, attempt, operation)
+                .await?
+            {
+                return Ok(response);
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn send_once(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, UpstreamError> {

@@ -7,6 +7,7 @@ use portcullis_mcp::ServerName;
 use portcullis_sandbox::Command;
 use url::Url;
 
+use crate::config::auth::InvalidAuth;
 use crate::config::{EraSetting, HttpTransport, Limits, Server};
 
 /// Variables of the gateway's own environment that every local server sees.
@@ -103,6 +104,9 @@ pub enum InvalidServer {
     /// HTTP+SSE does not exist in the modern era.
     #[error("`transport = \"sse\"` exists only in the legacy era; remove `era = \"modern\"`")]
     ModernSse,
+    /// A credential that cannot be obtained.
+    #[error(transparent)]
+    Auth(#[from] InvalidAuth),
     /// No request could ever be sent.
     #[error("`{0}` must not be zero")]
     Zero(&'static str),
@@ -165,6 +169,9 @@ fn stdio(
     if !server.headers.is_empty() {
         return Err(InvalidServer::Foreign("headers"));
     }
+    if server.auth.is_some() {
+        return Err(InvalidServer::Foreign("auth"));
+    }
     if server.transport != HttpTransport::Auto {
         return Err(InvalidServer::Foreign("transport"));
     }
@@ -214,13 +221,21 @@ fn http(server: &Server, url: &str) -> Result<Transport, InvalidServer> {
         .filter(|url| url.fragment().is_none())
         .filter(|url| url.as_str().parse::<http::Uri>().is_ok())
         .ok_or(InvalidServer::Url)?;
+    let own = match &server.auth {
+        Some(auth) => {
+            auth.settings(url.as_str())?;
+            auth.headers()
+        }
+        None => Vec::new(),
+    };
     let mut headers = HeaderMap::new();
     for (name, value) in &server.headers {
         let field: HeaderName = name
             .parse()
             .ok()
             .ok_or_else(|| InvalidServer::HeaderName(name.clone()))?;
-        if RESERVED.contains(&field.as_str()) || field.as_str().starts_with("mcp-") {
+        let is_own = RESERVED.contains(&field.as_str()) || own.contains(&field);
+        if is_own || field.as_str().starts_with("mcp-") {
             return Err(InvalidServer::HeaderReserved(name.clone()));
         }
         let mut value = HeaderValue::from_str(value)

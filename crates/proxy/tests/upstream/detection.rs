@@ -173,7 +173,7 @@ async fn version_of(upstream: &Arc<Upstream>, asked: Version) -> Version {
         ..(*profile()).clone()
     };
     let (inbox, _received) = mpsc::channel(1);
-    soon(upstream.connect(Arc::new(asked), inbox))
+    soon(upstream.connect(Arc::new(asked), None, inbox))
         .await
         .unwrap()
         .hello()

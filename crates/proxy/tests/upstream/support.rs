@@ -48,6 +48,7 @@ pub(crate) fn server() -> Server {
         cwd: None,
         url: None,
         headers: std::collections::BTreeMap::new(),
+        auth: None,
         transport: portcullis_proxy::config::HttpTransport::Auto,
         era: EraSetting::Auto,
         share: portcullis_proxy::config::Share::Session,
@@ -95,7 +96,7 @@ pub(crate) type Connected = (Arc<Connection>, mpsc::Receiver<Unsolicited>);
 
 pub(crate) async fn try_connect(upstream: &Arc<Upstream>) -> Result<Connected, UpstreamError> {
     let (inbox, received) = mpsc::channel(64);
-    let connection = soon(upstream.connect(profile(), inbox)).await?;
+    let connection = soon(upstream.connect(profile(), None, inbox)).await?;
     Ok((connection, received))
 }
 

@@ -53,3 +53,12 @@ CREATE TABLE identity_tokens (
     expires_ms  INTEGER NOT NULL,
     PRIMARY KEY (principal, issuer)
 ) STRICT, WITHOUT ROWID;
+
+-- What a server asked for when a person had to connect: until they do, which may be in another process. No secret.
+CREATE TABLE server_challenges (
+    principal   TEXT    NOT NULL,
+    server      TEXT    NOT NULL,
+    challenge   TEXT    NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    PRIMARY KEY (principal, server)
+) STRICT, WITHOUT ROWID;

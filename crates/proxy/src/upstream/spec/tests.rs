@@ -8,6 +8,7 @@ fn server(edit: impl FnOnce(&mut Server)) -> Server {
         cwd: None,
         url: None,
         headers: std::collections::BTreeMap::new(),
+        auth: None,
         transport: HttpTransport::Auto,
         era: EraSetting::Auto,
         share: crate::config::Share::Session,

@@ -10,7 +10,7 @@ use rmcp::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{arguments, handler::Agreeable, skills};
+use crate::{arguments, connect::Person, handler::Agreeable, skills};
 
 /// A connection to the server under test.
 pub(crate) type Session = RunningService<RoleClient, Agreeable>;
@@ -26,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) version: String,
     /// What the suite tells beside it.
     pub(crate) context: Context,
+    /// Whoever connects the gateway to the server.
+    pub(crate) person: Option<Person>,
 }
 
 /// The suite's context, as far as it concerns calls.
@@ -49,10 +51,13 @@ impl Run {
     /// The server cannot be reached, answers with an error, or serves a skill that is not what it
     /// was said to be.
     pub(crate) async fn play(self) -> anyhow::Result<()> {
-        let transport = StreamableHttpClientTransport::from_uri(self.url.as_str());
-        let session = Agreeable
-            .serve_with_lifecycle(transport, self.lifecycle())
-            .await?;
+        let session = Person::asked(self.person.as_ref(), async || {
+            let transport = StreamableHttpClientTransport::from_uri(self.url.as_str());
+            Agreeable
+                .serve_with_lifecycle(transport, self.lifecycle())
+                .await
+        })
+        .await?;
         match self.scenario.as_str() {
             "initialize" | "json-schema-ref-no-deref" => {
                 session.list_tools(None).await?;
@@ -84,7 +89,10 @@ impl Run {
 
     /// Calls what the suite asks to be called, or every tool once.
     async fn call_tools(&self, session: &Session, tolerant: bool) -> anyhow::Result<()> {
-        let tools = session.list_tools(None).await?.tools;
+        let person = self.person.as_ref();
+        let tools = Person::asked(person, async || session.list_tools(None).await)
+            .await?
+            .tools;
         let asked = self.context.tool_calls.iter();
         let asked = asked.map(|call| (call.name.clone(), call.arguments.clone()));
         let every = tools
@@ -98,7 +106,8 @@ impl Run {
         for (name, arguments) in calls {
             let mut request = CallToolRequestParams::new(name);
             request.arguments = arguments;
-            let result = session.call_tool(request).await;
+            let call = async || session.call_tool(request.clone()).await;
+            let result = Person::asked(person, call).await;
             if !tolerant {
                 result?;
             }
