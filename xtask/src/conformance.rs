@@ -2,8 +2,8 @@
 //!
 //! The suite drives the gateway as its server, with a fixture of our own behind it; in
 //! [`client`] and [`authorization`], the suite is the server and the gateway its client; in
-//! [`authorization_server`], it asks the gateway's authorization server. Expected counts and exceptions are in [`expected`], the reading of
-//! results in [`results`].
+//! [`authorization_server`], it asks the gateway's authorization server. Expected counts and
+//! exceptions are in [`expected`], the reading of results in [`results`].
 
 mod authorization;
 mod authorization_server;
