@@ -229,11 +229,14 @@ fn catalogue(config: &Config) -> BTreeMap<String, ScopeInfo> {
         let servers = scope.servers.iter();
         tools.extend(servers.map(|name| format!("everything of the server {name}")));
         for (kind, patterns) in [
-            ("the tool", &scope.tools),
-            ("the prompt", &scope.prompts),
-            ("the resource", &scope.resources),
+            ("tool", &scope.tools),
+            ("prompt", &scope.prompts),
+            ("resource", &scope.resources),
         ] {
-            tools.extend(patterns.iter().map(|pattern| format!("{kind} {pattern}")));
+            tools.extend(patterns.iter().map(|pattern| {
+                let plural = if pattern.contains('*') { "s" } else { "" };
+                format!("the {kind}{plural} {pattern}")
+            }));
         }
         ScopeInfo {
             description: scope.description,
