@@ -70,7 +70,8 @@ command = "x"
    · ───┬──
    ·    ╰── unknown key
    ╰────
-  help: the keys here are `clients`, `limits`, `listen`, `log`, `record`, `servers` and `state`
+  help: the keys here are `clients`, `credentials`, `limits`, `listen`, `log`, `oauth`, `record`,
+        `scopes`, `servers` and `state`
 
   × there is no setting `listen.adress`
    ╭─[portcullis.toml:4:1]
@@ -615,8 +616,8 @@ exit code 2
 #[test]
 fn an_open_listener() {
     assert_snapshot!(says("[listen]\naddress = \"0.0.0.0:8420\"\n[servers.a]\nurl = \"https://a.example/\"\n"), @r#"
-  × `0.0.0.0:8420` can be reached from other machines and needs `listen.tls` and at least one
-  │ entry in `clients`
+  × `0.0.0.0:8420` can be reached from other machines and needs `listen.tls`, and an `[oauth]`
+  │ table or an entry in `clients`
    ╭─[portcullis.toml:2:11]
  2 │ address = "0.0.0.0:8420"
    ·           ───────┬──────
