@@ -117,7 +117,12 @@ pub(super) fn work(
                 .within(SCENARIO_MAX)
                 .status(log)?;
             ran += 1;
-            match results::judge(&format!("{name}-{}", revision.name()), &out, 1, log) {
+            // The suite makes a folder of what stands before a scenario's last slash.
+            let found = match scenario.rsplit_once('/') {
+                Some((folder, _)) => out.join(folder),
+                None => out,
+            };
+            match results::judge(&format!("{name}-{}", revision.name()), &found, 1, log) {
                 // The suite also fails a client that ends badly where it should not, and knows no exceptions.
                 Ok(verdict) if verdict.excused == 0 && !status.success() => {
                     faults.push(format!(
