@@ -100,7 +100,7 @@ pub(crate) fn config(workspace: &Workspace, npm: &Npm, dir: &Path) -> Result<Str
     let server = npm
         .dir
         .join("node_modules/@modelcontextprotocol/server-memory/dist/index.js");
-    let mut text = format!(
+    let mut tables = vec![format!(
         "[oauth]\ndefault_scopes = [\"memory:read\"]\n\
          [oauth.server]\n\
          access_token_ttl = \"{TOKEN_LIFE}\"\n\
@@ -111,7 +111,7 @@ pub(crate) fn config(workspace: &Workspace, npm: &Npm, dir: &Path) -> Result<Str
          env = {{ MEMORY_FILE_PATH = {} }}\n",
         json!([npm.node, server]),
         json!(dir.join("memory.jsonl")),
-    );
+    )];
     let file = workspace.peers().join("oauth/scopes.json");
     let scopes =
         fs::read_to_string(&file).with_context(|| format!("`{}` can't be read", file.display()))?;
@@ -119,13 +119,13 @@ pub(crate) fn config(workspace: &Workspace, npm: &Npm, dir: &Path) -> Result<Str
         serde_json::from_str(&scopes).with_context(|| format!("`{}`", file.display()))?;
     for (name, scope) in scopes {
         let member = |member: &str| scope.get(member).cloned().unwrap_or_else(|| json!([]));
-        text += &format!(
+        tables.push(format!(
             "[scopes.{}]\ndescription = {}\ntools = {}\nneeds = {}\n",
             gateway::quoted(name.as_str()),
             member("words"),
             member("tools"),
             member("needs"),
-        );
+        ));
     }
-    Ok(text)
+    Ok(tables.concat())
 }
