@@ -159,7 +159,7 @@ impl Command {
 }
 
 /// Waits for a program's end; after `time_max` it is told to end, and failing that, killed.
-fn wait(mut child: Child, time_max: Duration) -> Result<ExitStatus> {
+pub(crate) fn wait(mut child: Child, time_max: Duration) -> Result<ExitStatus> {
     let pid = child_pid(&child)?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait()));

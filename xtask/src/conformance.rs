@@ -1,16 +1,18 @@
 //! The official conformance suite, through the gateway.
 //!
 //! The suite drives the gateway as its server, with a fixture of our own behind it; in
-//! [`client`], the suite is the server and the gateway its client. Expected counts and exceptions
-//! are in [`expected`], the reading of results in [`results`].
+//! [`client`] and [`authorization`], the suite is the server and the gateway its client; in
+//! [`authorization_server`], it asks the gateway's authorization server. Expected counts and
+//! exceptions are in [`expected`], the reading of results in [`results`].
 
 mod authorization;
+mod authorization_server;
 pub(crate) mod client;
 mod expected;
 mod results;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -111,6 +113,8 @@ struct Run {
     fixture_eras: &'static str,
     /// The era that the gateway's configuration names.
     era: &'static str,
+    /// Whether the gateway lets nobody in without a credential, so that the suite has one.
+    credential: bool,
 }
 
 /// A step for each run.
@@ -125,6 +129,7 @@ pub(crate) fn steps() -> Vec<Step> {
                 upstream,
                 fixture_eras: "both",
                 era: "auto",
+                credential: false,
             });
         }
     }
@@ -134,6 +139,7 @@ pub(crate) fn steps() -> Vec<Step> {
         upstream: Upstream::Http,
         fixture_eras,
         era,
+        credential: false,
     };
     runs.push(bridge("bridge-a", Revision::V2026_07_28, "legacy", "auto"));
     runs.push(bridge(
@@ -142,6 +148,16 @@ pub(crate) fn steps() -> Vec<Step> {
         "modern",
         "modern",
     ));
+    for revision in [Revision::V2025_11_25, Revision::V2026_07_28] {
+        runs.push(Run {
+            name: format!("conformance-http-{}-auth", revision.name()),
+            scenarios: Scenarios::Revision(revision),
+            upstream: Upstream::Http,
+            fixture_eras: "both",
+            era: "auto",
+            credential: true,
+        });
+    }
     for scenarios in ALL {
         let name = format!("baseline-conformance-{}", scenarios.name());
         runs.push(Run {
@@ -150,12 +166,14 @@ pub(crate) fn steps() -> Vec<Step> {
             upstream: Upstream::Direct,
             fixture_eras: "both",
             era: "auto",
+            credential: false,
         });
     }
 
     let mut steps: Vec<Step> = runs.into_iter().map(Run::into_step).collect();
     steps.push(client::step());
     steps.push(authorization::step());
+    steps.push(authorization_server::step());
     steps.push(client::baseline());
     steps
 }
@@ -166,6 +184,9 @@ impl Run {
             (Upstream::Direct, _) => "the fixture itself, without the gateway",
             (_, "legacy") => "a modern client reaches a legacy server",
             (_, "modern") => "a legacy client reaches a modern server",
+            _ if self.credential => {
+                "the official suite, with a credential where none is let in without"
+            }
             (Upstream::Http, _) => "the official suite, with a server reached by HTTP",
             (Upstream::Stdio, _) => "the official suite, with a local server",
         };
@@ -191,15 +212,32 @@ impl Run {
                     None => self.stdio_fixture(workspace)?,
                 };
                 let config = format!("[servers.fixture]\n{reached}\nera = \"{}\"\n", self.era);
-                let gateway = gateway::start(workspace, log, &dir, &config)?;
+                let gateway = if self.credential {
+                    gateway::start_closed(
+                        workspace,
+                        log,
+                        &dir,
+                        &format!("[oauth.server]\n{config}"),
+                    )?
+                } else {
+                    gateway::start(workspace, log, &dir, &config)?
+                };
                 (gateway::server_url(&gateway, "fixture"), Some(gateway))
             }
         };
 
+        let bearer = match &gateway {
+            Some(gateway) if self.credential => Some(Bearer::new(workspace, log, &dir, gateway)?),
+            _ => None,
+        };
         let out = dir.join("results");
         // The verdict is read from the results, since the suite's own ignores unscored scenarios.
         for arguments in self.scenarios.invocations() {
-            suite(&npm)
+            let suite = match &bearer {
+                Some(bearer) => bearer.given(suite(&npm), workspace, &npm),
+                None => suite(&npm),
+            };
+            suite
                 .args(["server", "--url", &url])
                 .args(arguments)
                 .arg("--output-dir")
@@ -240,6 +278,36 @@ impl Run {
     }
 }
 
+/// A credential for a program that has no way of being told one.
+struct Bearer {
+    token: String,
+    host: String,
+}
+
+impl Bearer {
+    fn new(workspace: &Workspace, log: &mut Log, dir: &Path, gateway: &Service) -> Result<Self> {
+        let words = ["token", "create", "conformance", "--expires", "1h"];
+        let token = gateway::administer(workspace, log, dir, &words)?;
+        let host = gateway.url.strip_prefix("http://");
+        Ok(Self {
+            token: token.trim().to_owned(),
+            host: host
+                .context("the gateway's address is not http")?
+                .to_owned(),
+        })
+    }
+
+    /// A Node.js program whose requests to the gateway have it.
+    fn given(&self, program: Command, workspace: &Workspace, npm: &Npm) -> Command {
+        let preload = workspace.peers().join("oauth/bearer.mjs");
+        program
+            .env("NODE_OPTIONS", format!("--import={}", preload.display()))
+            .env("PEERS_NPM", &npm.dir)
+            .env("BEARER", &self.token)
+            .env("BEARER_HOST", &self.host)
+    }
+}
+
 /// The suite's command.
 fn suite(npm: &Npm) -> Command {
     Command::new(&npm.node)
@@ -262,7 +330,7 @@ fn binary(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn fresh_dir(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+pub(crate) fn fresh_dir(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     let dir = workspace.target("xtask").join(name);
     if dir.exists() {
         fs::remove_dir_all(&dir)

@@ -10,12 +10,33 @@ use crate::command::{Command, Log};
 use crate::service::Service;
 use crate::workspace::Workspace;
 
-/// Starts `portcullis run` on a free loopback port, with `config` and an empty state directory beneath `dir`.
+/// Starts `portcullis run` on a free loopback port, with `config` and an empty state directory beneath `dir`, for clients
+/// without a credential.
 pub(crate) fn start(
     workspace: &Workspace,
     log: &mut Log,
     dir: &Path,
     config: &str,
+) -> Result<Service> {
+    start_for(workspace, log, dir, config, "same-user")
+}
+
+/// The same, for clients with a credential alone.
+pub(crate) fn start_closed(
+    workspace: &Workspace,
+    log: &mut Log,
+    dir: &Path,
+    config: &str,
+) -> Result<Service> {
+    start_for(workspace, log, dir, config, "nobody")
+}
+
+fn start_for(
+    workspace: &Workspace,
+    log: &mut Log,
+    dir: &Path,
+    config: &str,
+    without_credential: &str,
 ) -> Result<Service> {
     let file = write_config(dir, config)?;
     let state = dir.join("state");
@@ -28,13 +49,29 @@ pub(crate) fn start(
         .arg(&file)
         .arg("--state-dir")
         .arg(&state)
-        .args(["--without-credential", "same-user"]);
+        .args(["--without-credential", without_credential]);
     Service::start(command, log, |line| {
         let line: Value = serde_json::from_str(line).ok()?;
         (line.get("event")?.as_str()? == "ready")
             .then(|| line.get("url")?.as_str().map(str::to_owned))?
     })
     .context("the gateway")
+}
+
+/// What an administrator's command prints, for a gateway whose state is beneath `dir`.
+pub(crate) fn administer(
+    workspace: &Workspace,
+    log: &mut Log,
+    dir: &Path,
+    words: &[&str],
+) -> Result<String> {
+    Command::new(program(workspace)?)
+        .args(words)
+        .arg("--config")
+        .arg(dir.join("portcullis.toml"))
+        .arg("--state-dir")
+        .arg(dir.join("state"))
+        .output(log)
 }
 
 /// Writes a configuration file beneath `dir`.

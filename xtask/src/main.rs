@@ -1,7 +1,8 @@
 //! Sets up and runs everything that is checked before a change lands.
 //!
-//! `cargo xtask test` needs Rust, Python 3.11 or later with `venv`, Node.js with npm, and git. What
-//! else it needs it installs beneath `target/`, once, in the versions that the repository names.
+//! `cargo xtask test` needs Rust, Python 3.11 or later with `venv`, Node.js with npm, git, and Chromium,
+//! which it has the system install if it runs as root. What else it needs it installs beneath
+//! `target/`, once, in the versions that the repository names.
 //! What it leaves to others: the tests themselves, which are in the crates.
 
 #![expect(
@@ -12,10 +13,12 @@
 )]
 
 mod arguments;
+mod browser;
 mod command;
 mod conformance;
 mod dependencies;
 mod gateway;
+mod oauth;
 mod peers;
 mod report;
 mod rust;

@@ -1,7 +1,7 @@
 //! A program that runs beside a step and is ended with it: the gateway, the fixture server, a page.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::{Signal, kill_process};
 
-use crate::command::{Command, Log, child_pid};
+use crate::command::{Command, Log, child_pid, wait};
 
 /// Time for a service to say that it is ready.
 const READY_MAX: Duration = Duration::from_mins(1);
@@ -56,6 +56,15 @@ impl Service {
             .recv_timeout(READY_MAX)
             .context("the service ended, or stayed silent, before it was ready")?;
         Ok(service)
+    }
+
+    /// Waits for a service that ends by itself.
+    pub(crate) fn wait(mut self, time_max: Duration) -> Result<ExitStatus> {
+        let child = self
+            .child
+            .take()
+            .context("a service was waited for before")?;
+        wait(child, time_max)
     }
 
     /// Tells the service to end, waits, and says whether it ended by itself and well.

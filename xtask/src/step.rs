@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::command::Log;
 use crate::workspace::Workspace;
-use crate::{conformance, dependencies, peers, rust};
+use crate::{conformance, dependencies, oauth, peers, rust};
 
 /// How a step ended that did not fail.
 pub(crate) enum Outcome {
@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<Step> {
     steps.extend(dependencies::steps());
     steps.extend(conformance::steps());
     steps.extend(peers::steps());
+    steps.extend(oauth::steps());
     steps
 }
 

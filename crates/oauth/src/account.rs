@@ -54,7 +54,7 @@ pub struct InvalidText;
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// There is none of that name.
-    #[error("there is no account `{0}`; list them with `portcullis account list`")]
+    #[error("there is no account `{0}`; list them with `portcullis user list`")]
     Unknown(AccountName),
     /// There is one of that name.
     #[error("there is an account `{0}` already; reset it, or choose another name")]
@@ -167,7 +167,7 @@ pub async fn reset(
         .ok_or_else(|| AccountError::Unknown(name.clone()))
 }
 
-/// Forbids an account to log in, ends its sessions and revokes its tokens.
+/// Forbids an account to log in, ends its sessions and revokes its tokens and API keys.
 pub async fn disable(store: &Store, name: &AccountName, now_ms: u64) -> Result<(), AccountError> {
     let event = event(now_ms, name, "disabled");
     let found = store
@@ -184,7 +184,7 @@ pub async fn enable(store: &Store, name: &AccountName, now_ms: u64) -> Result<()
     known(found, name)
 }
 
-/// Removes an account, ends its sessions and revokes its tokens.
+/// Removes an account with all that belongs to it, ends its sessions and revokes its tokens and API keys.
 pub async fn remove(store: &Store, name: &AccountName, now_ms: u64) -> Result<(), AccountError> {
     let event = event(now_ms, name, "removed");
     let found = store

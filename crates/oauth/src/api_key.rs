@@ -40,8 +40,8 @@ pub struct NewKey<'a> {
     pub name: &'a str,
     /// As whom its holder acts.
     pub subject: &'a str,
-    /// What it may be used for.
-    pub scopes: Scopes,
+    /// What it may be used for; `None`: whatever other checks let through. No scope at all opens nothing that scopes guard.
+    pub scopes: Option<Scopes>,
     /// The protected resources that it opens; `None`: all.
     pub resources: Option<&'a [ProtectedResource]>,
     /// How long it lives.
@@ -85,19 +85,28 @@ pub enum MintError {
     Record(#[from] RecordError),
 }
 
+impl NewKey<'_> {
+    /// Whether it can be made.
+    pub fn check(&self) -> Result<(), MintError> {
+        if self.ttl_ms == 0 || self.ttl_ms > TTL_MAX_MS {
+            return Err(MintError::Lifetime);
+        }
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text.chars().count() <= NAME_CHARS_MAX
+                && !text.chars().any(char::is_control)
+        };
+        if is_name(self.name) && is_name(self.subject) {
+            Ok(())
+        } else {
+            Err(MintError::Name)
+        }
+    }
+}
+
 /// Makes a key.
 pub async fn mint(store: &Store, new: NewKey<'_>, now_ms: u64) -> Result<Minted, MintError> {
-    if new.ttl_ms == 0 || new.ttl_ms > TTL_MAX_MS {
-        return Err(MintError::Lifetime);
-    }
-    let is_name = |text: &str| {
-        !text.is_empty()
-            && text.chars().count() <= NAME_CHARS_MAX
-            && !text.chars().any(char::is_control)
-    };
-    if !is_name(new.name) || !is_name(new.subject) {
-        return Err(MintError::Name);
-    }
+    new.check()?;
     // 48 bits in hexadecimal digits: enough to tell keys apart, and without `_`.
     let id = format!("{:012x}", u64::from_be_bytes(secret::random()?) >> 16);
     let key = secret::generate(&format!("{PREFIX}{id}_"))?;
@@ -107,7 +116,7 @@ pub async fn mint(store: &Store, new: NewKey<'_>, now_ms: u64) -> Result<Minted,
         digest: secret::sha256(key.as_bytes()),
         name: new.name.to_owned(),
         subject: new.subject.to_owned(),
-        scopes: new.scopes.to_string(),
+        scopes: new.scopes.as_ref().map(ToString::to_string),
         resources: new.resources.map(|resources| {
             let uris: Vec<&str> = resources.iter().map(ProtectedResource::uri).collect();
             uris.join(" ")
@@ -119,7 +128,7 @@ pub async fn mint(store: &Store, new: NewKey<'_>, now_ms: u64) -> Result<Minted,
     };
     let event = AuthEvent {
         principal: Some(new.subject.into()),
-        scopes: Some(row.scopes.as_str().into()),
+        scopes: row.scopes.as_deref().map(Into::into),
         resource: row.resources.as_deref().map(Into::into),
         correlation: Some(id.as_str().into()),
         ..AuthEvent::new(now_ms, AuthEventKind::Credential, AuthOutcome::Success)
@@ -184,7 +193,8 @@ pub(crate) async fn verify(
     if !opens {
         return Err(Reason::Audience);
     }
-    let scopes = row.scopes.parse().map_err(|_invalid| Reason::Claims)?;
+    let scopes = row.scopes.as_deref().map(str::parse).transpose();
+    let scopes = scopes.map_err(|_invalid| Reason::Claims)?;
     touch(store, &row, now_ms).await;
     Ok(Verified {
         identity: Arc::new(Identity {

@@ -15,8 +15,8 @@ pub struct Identity {
     pub client: Option<Box<str>>,
     /// The subject's groups, as the issuer names them.
     pub groups: Box<[Box<str>]>,
-    /// What the credential may be used for.
-    pub scopes: Scopes,
+    /// What the credential may be used for; `None`: for whatever other checks let through, as an operator said when making it.
+    pub scopes: Option<Scopes>,
     /// How it was shown.
     pub kind: CredentialKind,
     /// Ties together the events of one credential: the token's `jti`, the key's identifier, or a digest.

@@ -300,7 +300,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The issuer of a gateway at `public_url` (RFC 8414 §2): its origin, without a slash at the end.
-fn issuer_of(public_url: &Url) -> Result<Box<str>, BuildError> {
+pub fn issuer_of(public_url: &Url) -> Result<Box<str>, BuildError> {
     let secure = match public_url.scheme() {
         "https" => true,
         "http" => client::is_loopback(public_url),

@@ -487,7 +487,10 @@ fn event(
         client: identity.client.clone(),
         issuer: Some((*identity.issuer).into()),
         resource: Some(resource.uri().into()),
-        scopes: Some(identity.scopes.to_string().into()),
+        scopes: identity
+            .scopes
+            .as_ref()
+            .map(|scopes| scopes.to_string().into()),
         address: presented.peer.map(|peer| peer.to_string().into()),
         correlation: Some(identity.token_id.clone()),
         ..AuthEvent::new(now_ms, kind, outcome)

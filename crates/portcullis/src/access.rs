@@ -190,8 +190,8 @@ fn upkeep(server: &Arc<AuthorizationServer>, local: &Arc<LocalIssuer>) -> AbortO
         let mut round = tokio::time::interval(HOUSEKEEPING);
         loop {
             tokio::select! {
-                changed = changes.changed() => {
-                    if changed.is_err() {
+                ended = changes.changed() => {
+                    if ended.is_err() {
                         return;
                     }
                     local.set_keys(changes.borrow_and_update().to_vec());
@@ -229,11 +229,14 @@ fn catalogue(config: &Config) -> BTreeMap<String, ScopeInfo> {
         let servers = scope.servers.iter();
         tools.extend(servers.map(|name| format!("everything of the server {name}")));
         for (kind, patterns) in [
-            ("the tool", &scope.tools),
-            ("the prompt", &scope.prompts),
-            ("the resource", &scope.resources),
+            ("tool", &scope.tools),
+            ("prompt", &scope.prompts),
+            ("resource", &scope.resources),
         ] {
-            tools.extend(patterns.iter().map(|pattern| format!("{kind} {pattern}")));
+            tools.extend(patterns.iter().map(|pattern| {
+                let plural = if pattern.contains('*') { "s" } else { "" };
+                format!("the {kind}{plural} {pattern}")
+            }));
         }
         ScopeInfo {
             description: scope.description,

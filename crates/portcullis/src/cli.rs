@@ -1,5 +1,8 @@
 //! The command line.
 
+pub(crate) mod admin;
+mod span;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -82,6 +85,16 @@ pub(crate) enum Command {
     /// Exits with 0 if the file can be used, else with 2. Programs and files that this machine
     /// lacks are warnings.
     Check(Check),
+    /// Makes, lists and revokes API keys, by which programs enter.
+    Token(admin::Token),
+    /// Invites people, and changes, lists and removes their accounts.
+    User(admin::User),
+    /// Sets, lists and removes secrets that servers need, sealed in the state directory.
+    Secret(admin::Secret),
+    /// Changes and lists the keys that sign access tokens.
+    Keys(admin::Keys),
+    /// Prints the record of authentication events, newest first.
+    Events(admin::Events),
     /// Connects to a server where the gateway's own pages cannot be used.
     ///
     /// Prints the address to open in a browser on any machine, and reads, from standard input, the

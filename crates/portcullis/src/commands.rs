@@ -3,8 +3,15 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod events;
+pub(crate) mod keys;
+mod list;
 pub(crate) mod run;
+pub(crate) mod secret;
 pub(crate) mod stdio;
+mod store;
+pub(crate) mod token;
+pub(crate) mod user;
 pub(crate) mod wrap;
 
 use std::process::ExitCode;
@@ -21,6 +28,8 @@ use crate::state::StateDirectory;
 use crate::wiring::Wiring;
 use crate::{cli, logging, output};
 
+/// Exit code of an answer that is no.
+pub(crate) const NO: u8 = 1;
 /// Exit code of a request that was wrong.
 pub(crate) const WRONG: u8 = 2;
 /// Exit code of what could not be done.
@@ -30,6 +39,11 @@ pub(crate) const FAILED: u8 = 3;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct WrongRequest(pub String);
+
+/// An answer that is no: what was asked for is not there, or is there already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct No(pub String);
 
 /// The configuration file that `named` or the places where it may be give.
 pub(crate) fn config_path(
@@ -65,7 +79,13 @@ pub(crate) fn failed(error: &anyhow::Error, environment: &Environment) -> ExitCo
     let wrong = error.is::<WrongRequest>()
         || error.is::<load::Unusable>()
         || error.is::<logging::InvalidFilter>();
-    ExitCode::from(if wrong { WRONG } else { FAILED })
+    ExitCode::from(if wrong {
+        WRONG
+    } else if error.is::<No>() {
+        NO
+    } else {
+        FAILED
+    })
 }
 
 /// Starts the log by what the arguments say, else by the configuration, else at `level`.

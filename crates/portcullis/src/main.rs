@@ -45,6 +45,11 @@ fn main() -> ExitCode {
         Command::Wrap(args) => commands::wrap::run(args, &log, &environment),
         Command::Stdio(args) => commands::stdio::run(args, &log, &environment),
         Command::Check(args) => commands::check::run(args, &environment),
+        Command::Token(args) => commands::token::run(args, &environment),
+        Command::User(args) => commands::user::run(args, &environment),
+        Command::Secret(args) => commands::secret::run(args, &environment),
+        Command::Keys(args) => commands::keys::run(args, &environment),
+        Command::Events(args) => commands::events::run(args, &environment),
         Command::Connect(args) => commands::connect::run(args, &environment),
         Command::Completions(args) => commands::completions::run(args),
     };

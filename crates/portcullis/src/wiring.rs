@@ -35,6 +35,8 @@ pub(crate) struct Wiring {
     environment: Environment,
     /// The servers' credentials, and what they were built from: a reload that leaves that as it is leaves them in use.
     credentials: Mutex<Option<(Json, Arc<Credentials>)>>,
+    /// The door, and what it was built from. It remembers failures and proofs that were seen, which a reload must not forget.
+    door: Mutex<Option<(Json, Arc<Access>)>>,
     /// Last, so that it is given up when nothing uses it any more.
     _state: StateDirectory,
 }
@@ -60,6 +62,7 @@ impl Wiring {
             sandbox: Sandbox::new(vec![own_binary()?, OsString::from(GUARD)]),
             environment: environment.clone(),
             credentials: Mutex::default(),
+            door: Mutex::default(),
             _state: state,
         })
     }
@@ -70,13 +73,29 @@ impl Wiring {
         config: &Config,
         address: SocketAddr,
     ) -> anyhow::Result<Arc<Access>> {
+        let credentials = self.credentials(config, address)?;
+        let source = serde_json::to_value((
+            access::public_url(config, address)?,
+            &config.oauth,
+            access::scopes(config),
+            config.servers.keys().collect::<Vec<_>>(),
+            &config.listen.tls,
+        ))?;
+        if let Some((known, access)) = &*self.door.lock()
+            && *known == source
+            && are_same(access.credentials.as_ref(), credentials.as_ref())
+        {
+            return Ok(Arc::clone(access));
+        }
         let on = access::Foundation {
             store: &self.store,
             egress: &self.egress,
             vault: &self.vault,
-            credentials: self.credentials(config, address)?,
+            credentials,
         };
-        Ok(Arc::new(access::build(config, address, on).await?))
+        let access = Arc::new(access::build(config, address, on).await?);
+        *self.door.lock() = Some((source, Arc::clone(&access)));
+        Ok(access)
     }
 
     /// Builds what serves clients by `config`, who enter by `access` if there is a listener. What `previous` holds for them goes on.
@@ -145,6 +164,14 @@ impl Wiring {
     /// Writes what is left to be recorded, and gives the state directory up.
     pub(crate) async fn close(self) {
         self.store.close().await;
+    }
+}
+
+fn are_same(one: Option<&Arc<Credentials>>, other: Option<&Arc<Credentials>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }
 

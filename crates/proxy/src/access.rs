@@ -92,9 +92,12 @@ impl Access {
             Some(issuer) => format!("{issuer}:{}", identity.subject).into(),
             None => Arc::from(&*identity.subject),
         };
-        let scopes = identity.scopes.iter().map(Box::from).collect();
+        let granted = match &identity.scopes {
+            Some(scopes) => Granted::Scopes(scopes.iter().map(Box::from).collect()),
+            None => Granted::Everything,
+        };
         let client = identity.client.as_deref().map(Arc::from);
-        Principal::acting(name, kind, client, Granted::Scopes(scopes))
+        Principal::acting(name, kind, client, granted)
     }
 
     /// What somebody without a valid credential is told: status and headers, for any body.
@@ -147,7 +150,7 @@ impl Access {
 
     /// The scopes that a client of an endpoint is asked to ask for: the least that make it useful.
     fn wanted(&self, route: &Route, scopes: &ScopeMap) -> Scopes {
-        let there = self.supported(route, scopes);
+        let there = supported(route, scopes);
         match &self.default_scopes {
             Some(default) => default.intersection(&there),
             None => named(
@@ -156,11 +159,6 @@ impl Access {
                     .filter(|scope| !scopes.builds_on_others(scope)),
             ),
         }
-    }
-
-    /// The scopes that a client of an endpoint may need.
-    fn supported(&self, route: &Route, scopes: &ScopeMap) -> Scopes {
-        named(scopes.on(server_of(route)))
     }
 
     /// Whether a path is that of a page or document of ours.
@@ -217,7 +215,7 @@ impl Access {
         let servers: Vec<&str> = own.into_iter().chain(others).collect();
         let facts = Facts {
             authorization_servers: &servers,
-            scopes: &self.supported(route, scopes),
+            scopes: &supported(route, scopes),
             dpop: self.verifier.dpop(),
             mutual_tls: self.mutual_tls,
         };
@@ -226,6 +224,11 @@ impl Access {
             metadata::document(&self.resource(route), &facts).into(),
         )
     }
+}
+
+/// The scopes that a client of an endpoint may need.
+fn supported(route: &Route, scopes: &ScopeMap) -> Scopes {
+    named(scopes.on(server_of(route)))
 }
 
 fn server_of(route: &Route) -> Option<&portcullis_mcp::ServerName> {

@@ -15,7 +15,7 @@ use crate::listen;
 use crate::lists;
 use crate::reply::{Refusal, Reply, render};
 use crate::route::Route;
-use crate::running::{Concluded, Running, Step};
+use crate::running::{Concluded, Running, Step, TASKS_EXTENSION};
 use crate::tokens::Prepared;
 use crate::upstream::UpstreamError;
 
@@ -110,6 +110,13 @@ pub(crate) async fn targeted(
 ) -> Result<Bytes, Refusal> {
     let asked = params.clone();
     federation::look_up(caller, method_name, params.as_deref()).await;
+    // Before anything is said about the task (SEP-2663).
+    if method_name.starts_with("tasks/")
+        && caller.era() == Era::Modern
+        && !caller.declares_extension(TASKS_EXTENSION)
+    {
+        return Err(Refusal::missing_capability("extensions"));
+    }
     let target = federation::inward(caller, method_name, params)?;
     let server = Arc::clone(&target.server);
     if method_name.starts_with("tasks/")

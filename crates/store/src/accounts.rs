@@ -7,6 +7,7 @@ use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::api_keys;
 use crate::auth_events::{self, AuthEvent};
 use crate::browser_sessions;
 use crate::calls::ReadError;
@@ -171,7 +172,7 @@ impl Accounts<'_> {
         Ok(found)
     }
 
-    /// Forbids an account to log in, and ends what it has. `false`: there is no such account.
+    /// Forbids an account to log in, and ends what it has, its API keys included. `false`: there is no such account.
     pub async fn disable(
         self,
         name: &str,
@@ -190,6 +191,7 @@ impl Accounts<'_> {
                     return Ok(false);
                 }
                 browser_sessions::end_all(connection, &name)?;
+                api_keys::end_all(connection, &name, event.at_ms)?;
                 revocations::insert(connection, &revocation)?;
                 auth_events::insert(connection, &event)?;
                 Ok(true)
@@ -215,7 +217,7 @@ impl Accounts<'_> {
             .await
     }
 
-    /// Removes an account with all that belongs to it. `false`: there is no such account.
+    /// Removes an account with all that belongs to it, so that another of the same name inherits nothing. `false`: there is no such account.
     pub async fn remove(
         self,
         name: &str,
@@ -231,8 +233,17 @@ impl Accounts<'_> {
                 }
                 forget_links(connection, &name)?;
                 forget_recovery_codes(connection, &name)?;
-                connection.execute("DELETE FROM account_identities WHERE account = ?1", [&name])?;
+                for forget in [
+                    "DELETE FROM account_identities WHERE account = ?1",
+                    "DELETE FROM consents WHERE account = ?1",
+                    "DELETE FROM server_connects WHERE account = ?1",
+                    "DELETE FROM server_tokens WHERE principal = ?1",
+                    "DELETE FROM identity_tokens WHERE principal = ?1",
+                ] {
+                    connection.execute(forget, [&name])?;
+                }
                 browser_sessions::end_all(connection, &name)?;
+                api_keys::end_all(connection, &name, event.at_ms)?;
                 revocations::insert(connection, &revocation)?;
                 auth_events::insert(connection, &event)?;
                 Ok(true)

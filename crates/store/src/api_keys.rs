@@ -21,8 +21,8 @@ pub struct ApiKeyRow {
     pub name: String,
     /// As whom its holder acts.
     pub subject: String,
-    /// Its scopes, separated by spaces.
-    pub scopes: String,
+    /// Its scopes, separated by spaces; `None`: no scope restricts it.
+    pub scopes: Option<String>,
     /// The protected resources it opens, separated by spaces; `None`: all.
     pub resources: Option<String>,
     /// When it was made, in Unix milliseconds.
@@ -144,6 +144,16 @@ impl ApiKeys<'_> {
             })
             .await
     }
+}
+
+/// Revokes every key of `subject`; part of whatever transaction is open. Whoever calls it announces the epoch after the commit.
+pub(crate) fn end_all(connection: &Connection, subject: &str, now_ms: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE api_keys SET revoked_ms = ?2 WHERE subject = ?1 AND revoked_ms IS NULL",
+        )?
+        .execute(params![subject, integer(now_ms)])
+        .map(drop)
 }
 
 fn insert(connection: &Connection, row: &ApiKeyRow) -> rusqlite::Result<()> {

@@ -52,6 +52,32 @@ pub enum AuthEventKind {
 }
 
 impl AuthEventKind {
+    /// Every kind.
+    pub const ALL: [Self; 17] = [
+        Self::Authentication,
+        Self::StepUp,
+        Self::Login,
+        Self::Logout,
+        Self::Lockout,
+        Self::Consent,
+        Self::Registration,
+        Self::Code,
+        Self::Token,
+        Self::Refresh,
+        Self::Reuse,
+        Self::Revocation,
+        Self::Introspection,
+        Self::KeyRotation,
+        Self::Account,
+        Self::Credential,
+        Self::Upstream,
+    ];
+
+    /// The kind of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The word in the table.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -159,6 +185,19 @@ pub struct AuthEventRow {
     pub correlation: Option<String>,
 }
 
+/// Which events to read. Every field that is set must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthEventFilter {
+    /// What happened.
+    pub kind: Option<AuthEventKind>,
+    /// Only rows with a smaller key: the last row of the page before.
+    pub before: Option<i64>,
+    /// At this Unix millisecond or later.
+    pub since_ms: Option<u64>,
+    /// How many rows at most.
+    pub rows_max: u32,
+}
+
 /// The record of authentication events.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthEvents<'a> {
@@ -188,17 +227,30 @@ impl AuthEvents<'_> {
         before: Option<i64>,
         rows_max: u32,
     ) -> Result<Vec<AuthEventRow>, ReadError> {
+        self.find(AuthEventFilter {
+            kind,
+            before,
+            since_ms: None,
+            rows_max,
+        })
+        .await
+    }
+
+    /// The events that `filter` names, newest first.
+    pub async fn find(self, filter: AuthEventFilter) -> Result<Vec<AuthEventRow>, ReadError> {
         self.readers
             .run(move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT * FROM auth_events WHERE (:kind IS NULL OR kind = :kind) \
-                     AND (:before IS NULL OR id < :before) ORDER BY id DESC LIMIT :rows",
+                     AND (:before IS NULL OR id < :before) \
+                     AND (:since IS NULL OR at_ms >= :since) ORDER BY id DESC LIMIT :rows",
                 )?;
                 let rows = statement.query_map(
                     named_params! {
-                        ":kind": kind.map(AuthEventKind::as_str),
-                        ":before": before,
-                        ":rows": rows_max,
+                        ":kind": filter.kind.map(AuthEventKind::as_str),
+                        ":before": filter.before,
+                        ":since": filter.since_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+                        ":rows": filter.rows_max,
                     },
                     row,
                 )?;

@@ -34,7 +34,9 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{Account, AccountLink, Accounts, Identity, NewAccount};
 pub use api_keys::{ApiKeyRow, ApiKeys};
-pub use auth_events::{AuthEvent, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome};
+pub use auth_events::{
+    AuthEvent, AuthEventFilter, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome,
+};
 pub use browser_sessions::{BrowserSession, BrowserSessions, NewBrowserSession, SessionSpan};
 pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
 pub use client_registrations::{ClientRegistrationRow, ClientRegistrations};

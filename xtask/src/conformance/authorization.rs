@@ -127,10 +127,14 @@ pub(crate) fn config(dir: &Path, server_url: &str) -> Result<String> {
         }
         _ => "kind = \"oauth\"".to_owned(),
     };
-    config += &format!("[servers.scenario.auth]\n{auth}\n");
+    config.push_str("[servers.scenario.auth]\n");
+    config.push_str(&auth);
+    config.push('\n');
     if scenario == "auth/basic-cimd" {
         let url = "https://conformance-test.local/client-metadata.json";
-        config += &format!("[credentials]\nclient_metadata_url = \"{url}\"\n");
+        config.push_str("[credentials]\nclient_metadata_url = \"");
+        config.push_str(url);
+        config.push_str("\"\n");
     }
     Ok(config)
 }

@@ -55,6 +55,9 @@ pub(crate) const NOT_APPLICABLE: &[NotApplicable] = &[
     },
 ];
 
+/// How many scenarios run against an authorization server.
+pub(crate) const AUTHORIZATION_SCENARIOS: usize = 2;
+
 /// How many scenarios run against a server, scored and unscored.
 pub(crate) fn scenarios(scenarios: Scenarios) -> usize {
     match scenarios {

@@ -108,7 +108,7 @@ impl Issuer {
                 issuer: Arc::clone(&self.id),
                 client: client.map(Into::into),
                 groups: self.groups(claims),
-                scopes: self.scopes(claims),
+                scopes: Some(self.scopes(claims)),
                 kind: CredentialKind::AccessToken,
                 token_id: id.unwrap_or(digest).into(),
                 expires_ms: times.expires_ms,

@@ -9,6 +9,7 @@ use portcullis_store::{
     AuthEvent, AuthEventKind, AuthOutcome, ReadError, RecordError, SealedKey, Store,
 };
 use tokio::sync::watch;
+use url::Url;
 
 use crate::jwt::jwk::Jwk;
 use crate::jwt::{KeyError, KeyKind, SigningKey};
@@ -61,6 +62,68 @@ pub enum Rotation {
     Compromised,
 }
 
+/// Changes the signing keys of the gateway at `public_url` from another process: a running gateway uses them from the next
+/// request on. `false` when a planned change is under way already.
+pub async fn rotate(
+    store: Store,
+    vault: Arc<Vault>,
+    public_url: &Url,
+    rotation: Rotation,
+    now_ms: u64,
+) -> Result<bool, KeysError> {
+    let issuer = public_url.origin().ascii_serialization().into();
+    let ring = KeyRing::new(store, vault, issuer, Duration::MAX);
+    if rotation == Rotation::Planned {
+        // Something has to sign until the new key does.
+        ring.keep(now_ms).await?;
+    }
+    // Keys that nobody can unseal any more stand in the way of a planned change alone.
+    ring.rotate(rotation, now_ms).await
+}
+
+/// A signing key in a list: never the key itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// Its identifier, which tokens name.
+    pub kid: String,
+    /// When it begins to sign, or began, in Unix milliseconds.
+    pub active_ms: u64,
+    /// What it does now.
+    pub stage: KeyStage,
+}
+
+/// What a signing key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStage {
+    /// It is published, and signs later.
+    Next,
+    /// It signs.
+    Signing,
+    /// It verifies tokens that it signed earlier.
+    Verifying,
+}
+
+/// The signing keys, the latest first.
+pub async fn list(store: &Store, now_ms: u64) -> Result<Vec<KeyEntry>, ReadError> {
+    let rows = store.signing_keys().all().await?;
+    let mut signing = None;
+    let entry = |row: SealedKey| {
+        let stage = if row.active_ms > now_ms {
+            KeyStage::Next
+        } else if signing.replace(()).is_none() {
+            KeyStage::Signing
+        } else {
+            KeyStage::Verifying
+        };
+        KeyEntry {
+            kid: row.kid,
+            active_ms: row.active_ms,
+            stage,
+        }
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}
+
 /// The keys, the latest first.
 #[derive(Debug, Default)]
 struct Ring {
@@ -87,17 +150,22 @@ impl KeyRing {
         period: Duration,
         now_ms: u64,
     ) -> Result<Self, KeysError> {
+        let keys = Self::new(store, vault, issuer, period);
+        keys.keep(now_ms).await?;
+        Ok(keys)
+    }
+
+    /// A ring that has not looked at the store.
+    fn new(store: Store, vault: Arc<Vault>, issuer: Box<str>, period: Duration) -> Self {
         let (published, _) = watch::channel(Vec::new().into());
-        let keys = Self {
+        Self {
             store,
             vault,
             issuer,
             period_ms: u64::try_from(period.as_millis()).unwrap_or(u64::MAX),
             ring: RwLock::default(),
             published,
-        };
-        keys.keep(now_ms).await?;
-        Ok(keys)
+        }
     }
 
     /// The public keys that verify tokens: those to come, the one that signs, and those whose tokens may live.

@@ -144,7 +144,7 @@ pub(super) fn certificates(
                 .iter()
                 .map(|g| g.as_str().into())
                 .collect(),
-            scopes,
+            scopes: Some(scopes),
             kind: CredentialKind::Certificate,
             token_id: name_of(fingerprint).into(),
             expires_ms: None,

@@ -1,6 +1,7 @@
 #![cfg(test)]
 //! OAuth through its public face.
 
+mod account_end;
 mod client_connect;
 mod client_flows;
 mod client_grants;

@@ -247,7 +247,7 @@ async fn a_person_connects_a_client_and_its_token_is_believed_until_it_is_revoke
     assert_eq!(&*identity.subject, "ada");
     assert_eq!(identity.client.as_deref(), Some(&*client));
     assert_eq!(identity.groups[..], ["ops".into()]);
-    assert!(identity.scopes.contains("tools"));
+    assert!(identity.scopes.as_ref().unwrap().contains("tools"));
 
     let refresh = tokens["refresh_token"].as_str().unwrap();
     let fields = [("token", refresh), ("client_id", &*client)];

@@ -12,7 +12,7 @@ fn new_key() -> NewKey<'static> {
     NewKey {
         name: "build server",
         subject: "ada",
-        scopes: "tools:read".parse().unwrap(),
+        scopes: Some("tools:read".parse().unwrap()),
         resources: None,
         ttl_ms: api_key::TTL_MS,
     }
@@ -32,7 +32,7 @@ async fn a_key_opens_until_it_is_revoked_by_whichever_process() {
         assert_eq!(&*identity.issuer, GATEWAY);
         assert_eq!(identity.kind, CredentialKind::ApiKey);
         assert_eq!(*identity.token_id, *minted.id);
-        assert_eq!(identity.scopes.to_string(), "tools:read");
+        assert_eq!(identity.scopes.as_ref().unwrap().to_string(), "tools:read");
     }
     let other = api_key::mint(&theirs, new_key(), NOW).await.unwrap();
     assert!(fixture.bearer(&other.key).await.is_ok());
@@ -78,6 +78,20 @@ async fn a_key_opens_only_the_resources_it_is_for() {
     assert_eq!(found.map(drop), Err(Reason::Audience));
     fixture.resource = files;
     assert!(fixture.bearer(&minted.key).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_key_without_scopes_is_told_apart_from_a_key_of_no_scope() {
+    let fixture = Fixture::new(&Config::default());
+    for scopes in [None, Some("".parse().unwrap())] {
+        let new = NewKey {
+            scopes: scopes.clone(),
+            ..new_key()
+        };
+        let minted = api_key::mint(&fixture.store, new, NOW).await.unwrap();
+        let identity = fixture.bearer(&minted.key).await.unwrap();
+        assert_eq!(identity.scopes, scopes);
+    }
 }
 
 #[tokio::test]

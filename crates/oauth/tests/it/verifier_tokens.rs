@@ -23,7 +23,7 @@ async fn a_token_for_the_resource_opens_it() {
         assert_eq!(&*identity.issuer, GATEWAY);
         assert_eq!(identity.client.as_deref(), Some("client-1"));
         assert_eq!(*identity.groups, ["staff".into()]);
-        assert_eq!(identity.scopes.to_string(), "tools:read");
+        assert_eq!(identity.scopes.as_ref().unwrap().to_string(), "tools:read");
         assert_eq!(identity.kind, CredentialKind::AccessToken);
         assert_eq!(&*identity.token_id, "token-1");
         assert_eq!(identity.expires_ms, Some(NOW + 900_000));
@@ -211,7 +211,7 @@ async fn a_certificate_opens_what_it_is_configured_for() {
     let identity = fixture.show(&none, Some(&fingerprint), NOW).await.unwrap();
     assert_eq!(&*identity.subject, "robot");
     assert_eq!(identity.kind, CredentialKind::Certificate);
-    assert_eq!(identity.scopes.to_string(), "tools:read");
+    assert_eq!(identity.scopes.as_ref().unwrap().to_string(), "tools:read");
     let other = fixture.show(&none, Some(&[1; 32]), NOW).await.unwrap_err();
     assert_eq!(other.reason, Reason::UnknownCertificate);
     let nothing = fixture.show(&none, None, NOW).await.unwrap_err();

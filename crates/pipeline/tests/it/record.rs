@@ -218,7 +218,7 @@ async fn what_a_server_asks_is_recorded_too() {
 async fn a_full_disk_lets_nothing_pass() {
     let folder = tempfile::tempdir().unwrap();
     let settings = portcullis_store::Settings {
-        size_max_bytes: Some(64 << 10),
+        size_max_bytes: Some(512 << 10),
         ..Default::default()
     };
     let store = Store::open(&folder.path().join("db"), settings).unwrap();

@@ -34,6 +34,11 @@ Commands:
   wrap         Protects one local server, without a configuration
   stdio        Serves one client on standard input and output, from a configuration file
   check        Checks a configuration file and shows everything that is wrong in it
+  token        Makes, lists and revokes API keys, by which programs enter
+  user         Invites people, and changes, lists and removes their accounts
+  secret       Sets, lists and removes secrets that servers need, sealed in the state directory
+  keys         Changes and lists the keys that sign access tokens
+  events       Prints the record of authentication events, newest first
   connect      Connects to a server where the gateway's own pages cannot be used
   completions  Prints a script that completes this program's commands in a shell
   help         Print this message or the help of the given subcommand(s)

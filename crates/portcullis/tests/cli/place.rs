@@ -1,5 +1,6 @@
 //! A directory of its own for each test, and the binary run in it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,6 +18,23 @@ pub(crate) struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What it printed, if it succeeded.
+    #[track_caller]
+    pub(crate) fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
 }
 
 impl Place {
@@ -71,12 +89,40 @@ impl Place {
 
     /// Runs the binary with `args` to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        let output = self.command(args).output().unwrap();
-        Ran {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ran::of(self.command(args).output().unwrap())
+    }
+
+    /// Runs the binary with `args` to its end, with `input` on standard input.
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.command(args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It may have refused its arguments, and never read.
+        child.stdin.take().unwrap().write_all(input).ok();
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// What a command that succeeds prints.
+    #[track_caller]
+    pub(crate) fn done(&self, args: &[&str]) -> String {
+        self.run(args).done()
+    }
+
+    /// The JSON that a command that succeeds prints.
+    #[track_caller]
+    pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.done(args)).unwrap()
+    }
+
+    /// What a command that fails with `code` says.
+    #[track_caller]
+    pub(crate) fn refused(&self, args: &[&str], code: i32) -> String {
+        let ran = self.run(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{ran:?}");
+        ran.stderr
     }
 
     /// What `check` says of the file: the drawing, the verdict and the exit code.

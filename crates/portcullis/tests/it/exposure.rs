@@ -20,10 +20,13 @@ async fn without_both_it_refuses_to_start() {
         let cases = [
             (
                 Setup::new().listen(&plain),
-                "`listen.tls` and at least one entry in `clients`",
+                "`listen.tls`, and an `[oauth]` table or an entry in `clients`",
             ),
             (Setup::new().listen(&plain).clients(), "`listen.tls`"),
-            (Setup::new().listen(&tls), "at least one entry in `clients`"),
+            (
+                Setup::new().listen(&tls),
+                "an `[oauth]` table or an entry in `clients`",
+            ),
         ];
         for (setup, needs) in cases {
             let (status, output) = setup.refused(&[]).await;

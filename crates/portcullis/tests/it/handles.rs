@@ -234,3 +234,19 @@ async fn a_task_is_its_principals_alone() {
     let answer = alice.request(5, "tasks/cancel", of(task)).await;
     assert!(answer.message().await.unwrap()["result"].is_object());
 }
+
+#[tokio::test]
+async fn a_client_without_the_tasks_extension_learns_nothing_of_tasks() {
+    let server = conformance("modern").await;
+    let gateway = gateway(&server, "modern").await;
+    let meta = declaring(&json!({}));
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let mut params = json!({ "taskId": "0123456789", "_meta": meta });
+        if method == "tasks/update" {
+            params["inputResponses"] = json!({});
+        }
+        let answer = gateway.of(ALICE).request(1, method, params).await;
+        let message = answer.message().await.unwrap();
+        assert_eq!(message["error"]["code"], -32021, "{method}: {message}");
+    }
+}

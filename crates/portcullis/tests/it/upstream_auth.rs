@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use portcullis_oauth::{secrets::Secrets, vault::Vault};
-use portcullis_store::{Settings, Store};
+use portcullis_store::Store;
 use portcullis_testkit::Recorder;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -216,7 +216,11 @@ async fn a_sealed_secret_is_sent_in_the_header_that_the_operator_named() {
 
 /// Sets a secret, as its command does beside a running gateway.
 async fn seal(state: &Path, name: &str, value: &str) {
-    let store = Store::open_beside(&state.join("portcullis.db"), Settings::default()).unwrap();
+    let store = Store::open_beside(
+        &state.join("portcullis.db"),
+        portcullis_store::Settings::default(),
+    )
+    .unwrap();
     let vault = Arc::new(Vault::open(&state.join("sealing-key")).unwrap());
     let value = Zeroizing::new(value.to_owned());
     let secrets = Secrets::new(store.clone(), vault);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use portcullis_oauth::account::{self, Invitation};
-use portcullis_store::{Settings, Store};
+use portcullis_store::Store;
 use portcullis_testkit::raw::Client;
 use serde_json::json;
 use url::{Url, form_urlencoded};
@@ -40,7 +40,7 @@ impl<'g> Browser<'g> {
     /// A browser in which an account, which is new, has just logged in.
     async fn logged_in(gateway: &'g Gateway, name: &str) -> Self {
         let database = gateway.path().join("state/portcullis.db");
-        let store = Store::open_beside(&database, Settings::default()).unwrap();
+        let store = Store::open_beside(&database, Default::default()).unwrap();
         let invitation = Invitation {
             name: name.parse().unwrap(),
             display: name.to_owned(),

@@ -4,7 +4,8 @@ CREATE TABLE api_keys (
     digest        BLOB    NOT NULL,
     name          TEXT    NOT NULL,
     subject       TEXT    NOT NULL,
-    scopes        TEXT    NOT NULL,
+    -- Separated by spaces; NULL is whatever other checks let through.
+    scopes        TEXT,
     -- Separated by spaces; NULL is every protected resource.
     resources     TEXT,
     created_ms    INTEGER NOT NULL,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_store::{AuthEvent, AuthEventKind, AuthOutcome, Revocation, Settings, Store};
+use portcullis_store::{
+    AuthEvent, AuthEventFilter, AuthEventKind, AuthOutcome, Revocation, Settings, Store,
+};
 
 use crate::calls::open;
 
@@ -29,6 +31,34 @@ async fn an_event_is_there_once_it_is_appended() {
     assert_eq!(rows[0].principal.as_deref(), Some("ada"));
     let none = events.search(Some(AuthEventKind::Login), None, 10).await;
     assert!(none.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn events_are_found_by_kind_and_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"));
+    for at_ms in [10, 20, 30] {
+        let event = AuthEvent::new(at_ms, AuthEventKind::Login, AuthOutcome::Success);
+        store.auth_events().append(event).await.unwrap();
+    }
+    let find = |since_ms, rows_max| {
+        store.auth_events().find(AuthEventFilter {
+            kind: Some(AuthEventKind::Login),
+            before: None,
+            since_ms,
+            rows_max,
+        })
+    };
+    let times = |rows: Vec<portcullis_store::AuthEventRow>| -> Vec<u64> {
+        rows.into_iter().map(|row| row.at_ms).collect()
+    };
+    assert_eq!(times(find(None, 10).await.unwrap()), [30, 20, 10]);
+    assert_eq!(times(find(Some(20), 10).await.unwrap()), [30, 20]);
+    assert_eq!(times(find(Some(20), 1).await.unwrap()), [30]);
+    for kind in AuthEventKind::ALL {
+        assert_eq!(AuthEventKind::parse(kind.as_str()), Some(kind));
+    }
+    assert_eq!(AuthEventKind::parse("nonsense"), None);
 }
 
 #[tokio::test]

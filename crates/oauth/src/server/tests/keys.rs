@@ -115,3 +115,64 @@ async fn keys_are_kept_sealed_and_survive() {
     let again = build(config(), harness.store.clone(), Arc::clone(&harness.vault)).await;
     assert_eq!(again.keys.signer(NOW).await.unwrap().kid(), signer.kid());
 }
+
+#[tokio::test]
+async fn an_administrators_command_changes_the_keys_of_a_running_gateway() {
+    use crate::server::keys::{self, KeyStage};
+    let harness = harness().await;
+    let first = kid(&harness, NOW).await;
+    let path = harness.store.path().to_owned();
+    let theirs =
+        || portcullis_store::Store::open_beside(&path, portcullis_store::Settings::default());
+    let vault = || Arc::clone(&harness.vault);
+    let base: Url = "https://gw.example".parse().unwrap();
+    let rotate = |rotation, now_ms| {
+        let store = theirs().unwrap();
+        keys::rotate(store, vault(), &base, rotation, now_ms)
+    };
+    assert!(rotate(Rotation::Planned, NOW).await.unwrap());
+    assert!(!rotate(Rotation::Planned, NOW + 1).await.unwrap());
+    assert_eq!(kid(&harness, NOW + 14 * MINUTE).await, first);
+    let second = kid(&harness, NOW + 15 * MINUTE).await;
+    assert_ne!(first, second);
+    assert_eq!(harness.server.public_keys().len(), 2);
+    let listed = keys::list(&theirs().unwrap(), NOW).await.unwrap();
+    let stages: Vec<_> = listed.iter().map(|key| (&*key.kid, key.stage)).collect();
+    assert_eq!(
+        stages,
+        [(&*second, KeyStage::Next), (&*first, KeyStage::Signing)]
+    );
+    assert!(
+        rotate(Rotation::Compromised, NOW + 16 * MINUTE)
+            .await
+            .unwrap()
+    );
+    let third = kid(&harness, NOW + 16 * MINUTE).await;
+    assert!(third != first && third != second);
+    assert_eq!(harness.server.public_keys().len(), 1);
+}
+
+#[tokio::test]
+async fn the_first_command_of_all_leaves_a_key_that_signs() {
+    use crate::server::keys::{self, KeyStage};
+    let folder = tempfile::tempdir().unwrap();
+    let settings = portcullis_store::Settings::default();
+    let store = portcullis_store::Store::open_beside(&folder.path().join("db"), settings).unwrap();
+    let vault = Arc::new(crate::vault::Vault::open(&folder.path().join("key")).unwrap());
+    let base: Url = "https://gw.example".parse().unwrap();
+    let planned = Rotation::Planned;
+    assert!(
+        keys::rotate(store.clone(), vault, &base, planned, NOW)
+            .await
+            .unwrap()
+    );
+    // Keys that another sealing key sealed are replaced all the same.
+    let listed = keys::list(&store, NOW).await.unwrap();
+    let stages: Vec<_> = listed.iter().map(|key| key.stage).collect();
+    assert_eq!(stages, [KeyStage::Next, KeyStage::Signing]);
+    let other = Arc::new(crate::vault::Vault::new(&[7; 32]).unwrap());
+    let rotate = |rotation| keys::rotate(store.clone(), Arc::clone(&other), &base, rotation, NOW);
+    assert!(rotate(Rotation::Planned).await.is_err());
+    assert!(rotate(Rotation::Compromised).await.unwrap());
+    assert_eq!(keys::list(&store, NOW).await.unwrap().len(), 1);
+}
