@@ -1,7 +1,7 @@
 //! The database: one module a table, and all the SQL there is.
 //!
-//! One `SQLite` file in WAL mode, one writer thread that commits in groups, and a few read-only
-//! connections. Nothing here reads a clock or decides anything: times, names and outcomes come from
+//! One `SQLite` file in WAL mode, one connection that writes and commits in groups, and a few read-only
+//! ones. Nothing here reads a clock or decides anything: times, names and outcomes come from
 //! the caller. What may be recorded, and when, belongs to `pipeline`.
 
 pub mod accounts;
