@@ -2,7 +2,7 @@
 //!
 //! A request asks [`Credentials::authorize`] for its headers, and tells [`Credentials::refused`] when a server did not accept
 //! them. Nothing that a client of the gateway sent is an argument here: what goes up was obtained for the server, by the
-//! gateway, and goes to that server alone. The browser's part is in [`connect`].
+//! gateway, and goes to that server alone. The browser's part is in `connect`.
 
 mod challenge;
 mod connect;

@@ -40,7 +40,7 @@ impl<'g> Browser<'g> {
     /// A browser in which an account, which is new, has just logged in.
     async fn logged_in(gateway: &'g Gateway, name: &str) -> Self {
         let database = gateway.path().join("state/portcullis.db");
-        let store = Store::open_beside(&database, Default::default()).unwrap();
+        let store = Store::open_beside(&database, portcullis_store::Settings::default()).unwrap();
         let invitation = Invitation {
             name: name.parse().unwrap(),
             display: name.to_owned(),
