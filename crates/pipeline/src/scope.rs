@@ -80,7 +80,9 @@ impl ScopeMap {
     pub fn build(rules: &BTreeMap<String, ScopeRule>) -> Result<Self, InvalidScope> {
         let mut scopes = BTreeMap::new();
         for (name, rule) in rules {
-            if WILDCARDS.contains(&name.to_ascii_lowercase().as_str()) {
+            // A server may be called anything; the scope of its name says what it opens.
+            let is_of_server = matches!(rule.servers.as_slice(), [one] if one.as_str() == name);
+            if WILDCARDS.contains(&name.to_ascii_lowercase().as_str()) && !is_of_server {
                 return Err(InvalidScope::Wildcard(name.clone()));
             }
             let opens = Opens {

@@ -147,6 +147,12 @@ fn mistakes_are_refused() {
         build("ALL", tools("s/x")),
         Err(InvalidScope::Wildcard(_))
     ));
+    let own = ScopeRule {
+        servers: vec!["everything".parse().unwrap()],
+        ..ScopeRule::default()
+    };
+    assert!(build("everything", own.clone()).is_ok());
+    assert!(matches!(build("all", own), Err(InvalidScope::Wildcard(_))));
     let needs = ScopeRule {
         needs: texts(&["b"]),
         ..ScopeRule::default()
