@@ -168,9 +168,11 @@ enum Kind {
     Resource,
     /// A task, of whichever tool of the server.
     Task,
+    /// Something that no pattern names, such as an extension's: only a scope for the whole server opens it.
+    Other,
 }
 
-/// What scopes have a say in; lists and the like are open to whoever is known.
+/// What scopes have a say in; `None` for lists and the like, which are open to whoever is known.
 fn kind_of(method_name: &str, params: Option<&[u8]>) -> Option<Kind> {
     match method_name {
         method::TOOLS_CALL => Some(Kind::Tool),
@@ -192,7 +194,17 @@ fn kind_of(method_name: &str, params: Option<&[u8]>) -> Option<Kind> {
             })
         }
         name if name.starts_with("tasks/") => Some(Kind::Task),
-        _ => None,
+        method::INITIALIZE
+        | method::PING
+        | method::SERVER_DISCOVER
+        | method::TOOLS_LIST
+        | method::PROMPTS_LIST
+        | method::RESOURCES_LIST
+        | method::RESOURCES_TEMPLATES_LIST
+        | method::SKILLS_LIST
+        | method::SUBSCRIPTIONS_LISTEN
+        | method::LOGGING_SET_LEVEL => None,
+        _ => Some(Kind::Other),
     }
 }
 
@@ -205,6 +217,7 @@ impl Opens {
                 Kind::Resource => self.resources.is_match(path),
                 // A task's own call was opened; whose it is, is checked besides.
                 Kind::Task => !self.tools.is_empty(),
+                Kind::Other => false,
             }
     }
 }

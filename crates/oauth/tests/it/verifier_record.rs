@@ -1,7 +1,5 @@
 //! What is recorded and answered, and what a kept verdict costs.
 
-use std::time::Instant;
-
 use http::{HeaderMap, Method};
 use portcullis_oauth::challenge::Scheme;
 use portcullis_oauth::dpop::Mode;
@@ -142,21 +140,4 @@ async fn a_missing_scope_is_told_with_all_that_are_needed() {
     assert_eq!(events[1].kind, "step_up");
     assert_eq!(events[1].principal.as_deref(), Some("ada"));
     assert_eq!(events[1].scopes.as_deref(), Some("tools:read tools:write"));
-}
-
-/// Run with `--run-ignored all --no-capture`, in release, for the time of a verification that is already known.
-#[tokio::test]
-#[ignore = "measures; says nothing about right or wrong"]
-async fn what_a_known_credential_costs() {
-    const ROUNDS: u32 = 200_000;
-    let fixture = Fixture::new(&Config::default());
-    let token = fixture.token(&json!({"groups": ["staff"], "note": "x".repeat(300)}));
-    let headers = authorization(&format!("Bearer {token}"));
-    fixture.show(&headers, None, NOW).await.unwrap();
-    let begin = Instant::now();
-    for _ in 0..ROUNDS {
-        fixture.show(&headers, None, NOW).await.unwrap();
-    }
-    let each = begin.elapsed() / ROUNDS;
-    println!("{} bytes of token: {each:?} each", token.len());
 }

@@ -122,6 +122,15 @@ fn what_is_missing_is_named_whole_and_as_narrow_as_can_be() {
 }
 
 #[test]
+fn what_no_pattern_names_needs_the_whole_server() {
+    for name in [method::SKILLS_GET, "vendor.example/do"] {
+        check("notes", (name, "notes", "x"), Ok(()));
+        check("wide", (name, "notes", "x"), Err(Some("notes")));
+        check("files:read wide", (name, "files", "x"), Err(None));
+    }
+}
+
+#[test]
 fn only_the_star_is_special_in_a_pattern() {
     let call = |tool| (method::TOOLS_CALL, "files", tool);
     check("files:read files:write", call("a[b]c"), Ok(()));
