@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portcullis_mcp::{Era, Version, member, string};
+use portcullis_mcp::{Era, ServerName, Version, member, method, string};
 use portcullis_oauth::identity::Identity;
 use portcullis_pipeline::{Principal, RequestId, Timestamp};
 
 use crate::link::Link;
 use crate::peer::Peer;
+use crate::reply::Refusal;
 use crate::route::Route;
 use crate::runtime::Runtime;
 use crate::session::Session;
@@ -76,6 +77,21 @@ impl Caller {
             Some(session) => session.client.clone(),
             None => client_name(&self.profile.client_info),
         }
+    }
+
+    /// Checks that what the client has been granted lets it hear of a resource. What it hears is no request, which the pipeline
+    /// would check.
+    pub(crate) fn check_hearing(&self, server: &ServerName, uri: &str) -> Result<(), Refusal> {
+        let scopes = self.runtime.pipeline.scopes();
+        let granted = &self.principal.granted;
+        let asked = scopes.check(
+            granted,
+            server,
+            method::RESOURCES_SUBSCRIBE,
+            Some(uri),
+            None,
+        );
+        asked.map_err(Refusal::Denied)
     }
 
     /// Whether the client has declared an extension.

@@ -46,6 +46,11 @@ pub(crate) async fn serve(
             "too many resources are subscribed to",
         ));
     }
+    for uri in &wanted.uris {
+        if let Some((server, own)) = federation::inward_uri(caller, uri) {
+            caller.check_hearing(&server.name, &own)?;
+        }
+    }
     let tasks = wanted.rest.iter().any(|(key, _)| key == "taskIds");
     if tasks && !caller.declares_extension(TASKS_EXTENSION) {
         return Err(Refusal::missing_capability("extensions"));

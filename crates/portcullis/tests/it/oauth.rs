@@ -228,6 +228,24 @@ async fn what_a_request_lacks_is_asked_for_at_once_and_whole() {
     assert_eq!(asked, [expected.clone(), expected]);
 }
 
+#[tokio::test]
+async fn nobody_hears_of_a_resource_that_no_scope_opens() {
+    let recorder = Recorder::start().await.unwrap();
+    let gateway = gateway(&recorder).await;
+    let peer = gateway.of(&token(&gateway).await);
+    let wanted = json!({ "notifications": { "resourceSubscriptions": ["test://x"] } });
+    let refused = peer.request(1, "subscriptions/listen", wanted).await;
+    assert_eq!(refused.status, 403);
+    let session = peer.open().await;
+    let params = json!({ "uri": "test://x" });
+    let refused = session
+        .post(&legacy(1, "resources/subscribe", &params))
+        .await;
+    let message = refused.message().await.unwrap();
+    assert_eq!(message["error"]["data"]["code"], "insufficient-scope");
+    assert_eq!(recorder.seen_of("resources/subscribe").len(), 0);
+}
+
 async fn over(
     gateway: &Gateway,
     sender: &mut SendRequest<Full<Bytes>>,

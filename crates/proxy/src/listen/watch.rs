@@ -122,6 +122,9 @@ pub(crate) async fn subscribe(
     params: Option<Bytes>,
 ) -> Result<Bytes, Refusal> {
     let target = federation::inward(caller, method_name, params.clone())?;
+    if let Some(uri) = &target.name {
+        caller.check_hearing(&target.server.name, uri)?;
+    }
     let unreachable = |error| Refusal::upstream(&target.server.name, error);
     let link = Link::to(caller, &target.server)
         .await
