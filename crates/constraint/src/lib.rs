@@ -1,0 +1,1 @@
+//! Typed constraints on the arguments of tool calls.
