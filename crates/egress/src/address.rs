@@ -44,7 +44,7 @@ const METADATA: [IpAddr; 3] = [
 ];
 
 /// Whether anyone on the internet would reach the same place at this address.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => !PRIVATE_V4
             .iter()

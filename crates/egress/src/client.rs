@@ -1,6 +1,7 @@
 //! The HTTP clients.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::TlsConnector;
 
+use crate::address::{is_metadata, is_public};
 use crate::connect::Connector;
 use crate::error::EgressError;
 use crate::host::Destination;
@@ -52,6 +54,7 @@ impl Default for Settings {
 pub struct Egress {
     configured: Client,
     public: Client,
+    resolver: Resolver,
 }
 
 /// An HTTP client with its own pool of connections. A clone shares it.
@@ -92,7 +95,27 @@ impl Egress {
         Ok(Self {
             configured: client(Reach::Configured),
             public: client(Reach::Public),
+            resolver: resolver.clone(),
         })
+    }
+
+    /// Whether everyone may be sent to `host`, a name or an address: all its addresses are public, or `allowed` and no cloud's
+    /// metadata service. A name without an address is nowhere.
+    pub async fn may_reach(&self, host: &str, allowed: impl Fn(IpAddr) -> bool) -> bool {
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
+        let addresses = match literal {
+            Ok(address) => vec![address],
+            Err(_a_name) => match self.resolver.resolve(host).await {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    tracing::debug!(%host, %error, "a host was not resolved");
+                    return false;
+                }
+            },
+        };
+        addresses
+            .into_iter()
+            .all(|it| is_public(it) || (allowed(it) && !is_metadata(it)))
     }
 
     /// The client for addresses of this origin.

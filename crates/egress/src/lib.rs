@@ -19,8 +19,9 @@ mod resolve;
 mod stream;
 mod tls;
 
+pub use address::is_public;
 pub use client::{Client, Egress, Settings};
 pub use error::{EgressError, Refusal};
 pub use reach::Reach;
-pub use resolve::{Addresses, Resolver};
+pub use resolve::{Addresses, NameServers, NameServersError, Resolver};
 pub use tls::{ClientCertificates, TlsFileError, server_tls};

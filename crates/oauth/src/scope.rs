@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const SCOPE_BYTES_MAX: usize = 128;
 
 /// The most scopes in one set.
-pub const SCOPES_MAX: usize = 64;
+pub const SCOPES_MAX: usize = 512;
 
 /// A set of scopes, in a stable order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub enum InvalidScopes {
     #[error("a scope has at most 128 characters")]
     TooLong,
     /// Too many.
-    #[error("at most 64 scopes may be named")]
+    #[error("at most 512 scopes may be named")]
     TooMany,
 }
 

@@ -78,6 +78,14 @@ pub enum DiscoveryError {
     /// The server names no authorization server, or not the one that is configured.
     #[error("the server does not name the configured authorization server")]
     Unlisted,
+    /// An authorization endpoint of another site, whose answers could not be told from that site's own.
+    #[error(
+        "the authorization endpoint is of another site than the issuer, which does not name itself in its answers"
+    )]
+    MixUp,
+    /// An authorization endpoint that does something when it is pasted.
+    #[error("the authorization endpoint has characters that a shell could take for commands")]
+    Unprintable,
     /// An endpoint that may not be asked.
     #[error("the authorization server metadata has an endpoint that may not be used")]
     Endpoint(#[source] FetchError),
@@ -92,7 +100,7 @@ impl DiscoveryError {
             Self::Resource => "resource_mismatch",
             Self::Issuer => "issuer_mismatch",
             Self::Unlisted => "authorization_server_unlisted",
-            Self::Endpoint(_) => "endpoint_refused",
+            Self::MixUp | Self::Unprintable | Self::Endpoint(_) => "endpoint_refused",
         }
     }
 }
@@ -250,6 +258,11 @@ fn read(bytes: &[u8], issuer: &str, trust: &Trust) -> Result<AuthorizationServer
     if found.issuer != issuer {
         return Err(DiscoveryError::Issuer);
     }
+    if let Some(endpoint) = &found.authorization_endpoint
+        && !endpoint.as_str().bytes().all(is_harmless)
+    {
+        return Err(DiscoveryError::Unprintable);
+    }
     let endpoints = [
         found.authorization_endpoint.as_ref(),
         Some(&found.token_endpoint),
@@ -260,7 +273,37 @@ fn read(bytes: &[u8], issuer: &str, trust: &Trust) -> Result<AuthorizationServer
             .parse(endpoint.as_str())
             .map_err(DiscoveryError::Endpoint)?;
     }
+    // Who names another's endpoint as its own gets the code that the other gives (RFC 9700 §4.4), unless the answer says who
+    // gave it (RFC 9207).
+    if let Some(endpoint) = &found.authorization_endpoint
+        && !found.authorization_response_iss_parameter_supported
+        && !Url::parse(issuer).is_ok_and(|issuer| is_same_site(&issuer, endpoint))
+    {
+        return Err(DiscoveryError::MixUp);
+    }
     Ok(found)
+}
+
+/// Whether two addresses are of one holder: of one registrable domain, or, where there is none, of one origin.
+fn is_same_site(one: &Url, other: &Url) -> bool {
+    let site = |url: &Url| {
+        let domain = psl::domain(url.domain()?.as_bytes())?;
+        // What is in no list is nobody's for certain.
+        domain
+            .suffix()
+            .is_known()
+            .then(|| domain.as_bytes().to_vec())
+    };
+    match (site(one), site(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.origin() == other.origin(),
+    }
+}
+
+/// Whether a character of an address cannot begin a command where the address is pasted into a shell, quoted or not. It is shown
+/// to people, who paste it where they like; `&`, which separates parameters, is in every such address anyway.
+fn is_harmless(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?[]@&+,=%*".contains(&byte)
 }
 
 async fn fetched(

@@ -78,11 +78,17 @@ impl Trust {
 
     /// An address that a peer named, if it may be asked.
     pub(crate) fn parse(&self, text: &str) -> Result<Url, FetchError> {
-        let refused = || FetchError::Address(text.chars().take(256).collect());
+        let refused = || FetchError::Address(legible(text));
         let url = Url::parse(text).map_err(|_unparsable| refused())?;
         self.reach(&url).map(|_| ()).ok_or_else(refused)?;
         Ok(url)
     }
+}
+
+/// The beginning of what a peer wrote, without characters that act on a terminal or a log.
+fn legible(text: &str) -> Box<str> {
+    let beginning: String = text.chars().take(256).collect();
+    beginning.escape_debug().to_string().into()
 }
 
 /// Whether an address names this machine: `localhost`, 127.0.0.0/8 or `::1`.
@@ -103,7 +109,7 @@ pub(crate) async fn send(
     request: http::request::Builder,
     body: Bytes,
 ) -> Result<Answer, FetchError> {
-    let refused = || FetchError::Address(url.as_str().chars().take(256).collect());
+    let refused = || FetchError::Address(legible(url.as_str()));
     let reach = trust.reach(url).ok_or_else(refused)?;
     let request: Request<Full<Bytes>> = request
         .uri(url.as_str())

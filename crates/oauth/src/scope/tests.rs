@@ -1,4 +1,4 @@
-use super::{InvalidScopes, Scopes};
+use super::{InvalidScopes, SCOPES_MAX, Scopes};
 
 #[track_caller]
 fn check(text: &str, expected: Result<&str, InvalidScopes>) {
@@ -16,7 +16,7 @@ fn scopes_are_read_in_a_stable_order() {
     check("a\tb", Err(InvalidScopes::Character));
     check("ä", Err(InvalidScopes::Character));
     check(&"x".repeat(129), Err(InvalidScopes::TooLong));
-    let many: Vec<String> = (0..65).map(|n| format!("s{n}")).collect();
+    let many: Vec<String> = (0..=SCOPES_MAX).map(|n| format!("s{n}")).collect();
     check(&many.join(" "), Err(InvalidScopes::TooMany));
 }
 

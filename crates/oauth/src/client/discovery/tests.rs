@@ -65,8 +65,37 @@ fn endpoints_are_https() {
         );
         let answer = read(bytes.as_bytes(), "https://as.example", &trust);
         assert!(
-            matches!(answer, Err(DiscoveryError::Endpoint(_))),
+            matches!(
+                answer,
+                Err(DiscoveryError::Endpoint(_) | DiscoveryError::Unprintable)
+            ),
             "{endpoint}"
         );
     }
+}
+
+#[test]
+fn an_endpoint_of_another_site_has_to_name_itself() {
+    let is_believed = |endpoint: &str, names_itself: bool| {
+        let server = Url::parse("https://s.example/mcp").unwrap();
+        let trust = Trust::new(&server, [].iter());
+        let bytes = format!(
+            r#"{{"issuer":"https://as.example.com/t","token_endpoint":"https://as.example.com/token",
+                "authorization_endpoint":"{endpoint}",
+                "authorization_response_iss_parameter_supported":{names_itself}}}"#
+        );
+        let answer = read(bytes.as_bytes(), "https://as.example.com/t", &trust);
+        match answer {
+            Ok(_) => true,
+            Err(DiscoveryError::MixUp) => false,
+            Err(other) => panic!("{endpoint}: {other}"),
+        }
+    };
+    assert!(is_believed("https://as.example.com/a", false));
+    assert!(is_believed("https://login.example.com/a", false));
+    assert!(!is_believed("https://example.org/a", false));
+    assert!(!is_believed("https://as.example.com.attacker.net/a", false));
+    assert!(is_believed("https://example.org/a", true));
+    // A public suffix is nobody's.
+    assert!(!is_believed("https://com/a", false));
 }
