@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{self, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -18,7 +20,48 @@ pub(crate) fn start(
     dir: &Path,
     config: &str,
 ) -> Result<Service> {
-    start_for(workspace, log, dir, config, "same-user")
+    let program = Command::new(program(workspace)?);
+    start_for(program, log, dir, config, "same-user")
+}
+
+/// The same, on a machine whose names are those of the file `hosts`.
+pub(crate) fn start_among(
+    workspace: &Workspace,
+    log: &mut Log,
+    dir: &Path,
+    config: &str,
+    hosts: &Path,
+) -> Result<Service> {
+    let program = among(hosts).arg(program(workspace)?);
+    start_for(program, log, dir, config, "same-user")
+}
+
+/// A command that runs what follows as on a machine whose names are those of the file `hosts`.
+pub(crate) fn among(hosts: &Path) -> Command {
+    let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    Command::new("unshare")
+        .args(own_mounts().unwrap_or_default())
+        .args(["sh", "-c", script])
+        .arg(hosts)
+}
+
+/// With which words `unshare` gives a command mounts of its own here; `None` where the system allows none.
+pub(crate) fn own_mounts() -> Option<&'static [&'static str]> {
+    static WORDS: OnceLock<Option<&[&str]>> = OnceLock::new();
+    const WAYS: [&[&str]; 2] = [&["--map-root-user", "--mount"], &["--mount"]];
+    *WORDS.get_or_init(|| {
+        let allows = |words: &&&[&str]| {
+            let mut command = process::Command::new("unshare");
+            command
+                .args(**words)
+                .args(["mount", "--bind", "/tmp", "/tmp"]);
+            command
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|it| it.success())
+        };
+        WAYS.iter().find(allows).copied()
+    })
 }
 
 /// The same, for clients with a credential alone.
@@ -28,11 +71,12 @@ pub(crate) fn start_closed(
     dir: &Path,
     config: &str,
 ) -> Result<Service> {
-    start_for(workspace, log, dir, config, "nobody")
+    let program = Command::new(program(workspace)?);
+    start_for(program, log, dir, config, "nobody")
 }
 
 fn start_for(
-    workspace: &Workspace,
+    program: Command,
     log: &mut Log,
     dir: &Path,
     config: &str,
@@ -44,7 +88,7 @@ fn start_for(
         fs::remove_dir_all(&state)
             .with_context(|| format!("`{}` can't be removed", state.display()))?;
     }
-    let command = Command::new(program(workspace)?)
+    let command = program
         .args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(&file)
         .arg("--state-dir")

@@ -20,10 +20,12 @@ mod dependencies;
 mod gateway;
 mod oauth;
 mod peers;
+mod policy;
 mod report;
 mod rust;
 mod service;
 mod step;
+mod suggest;
 mod tools;
 mod workspace;
 

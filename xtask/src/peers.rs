@@ -407,7 +407,7 @@ impl Peers {
             .within(COMPARISON_MAX)
     }
 
-    /// A configuration with every server as a local one.
+    /// A configuration with every server as a local one. What is compared is how messages are carried, so policies only observe.
     fn config(&self) -> String {
         let entries = self.servers.iter().map(|(name, server)| {
             let env = server
@@ -416,7 +416,8 @@ impl Peers {
                 .map(|(key, value)| format!("{key} = {}", gateway::quoted(value.as_str())));
             let env = env.collect::<Vec<_>>().join(", ");
             format!(
-                "[servers.{name}]\ncommand = {}\nenv = {{ {env} }}\n",
+                "[servers.{name}]\ncommand = {}\nenv = {{ {env} }}\n\
+                 [policy.servers.{name}]\nmode = \"observe\"\n",
                 json!(server.command)
             )
         });
@@ -439,6 +440,7 @@ fn wrapped(program: &Path, dir: &Path, name: &str, server: &Server) -> String {
     let mut words = vec![
         json!(program),
         json!("wrap"),
+        json!("--observe"),
         json!("--name"),
         json!(name),
         json!("--state-dir"),

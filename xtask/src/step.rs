@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::command::Log;
 use crate::workspace::Workspace;
-use crate::{conformance, dependencies, oauth, peers, rust};
+use crate::{conformance, dependencies, oauth, peers, policy, rust, suggest};
 
 /// How a step ended that did not fail.
 pub(crate) enum Outcome {
@@ -55,7 +55,9 @@ pub(crate) fn all() -> Vec<Step> {
     steps.extend(dependencies::steps());
     steps.extend(conformance::steps());
     steps.extend(peers::steps());
+    steps.extend(suggest::steps());
     steps.extend(oauth::steps());
+    steps.extend(policy::steps());
     steps
 }
 

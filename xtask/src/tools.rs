@@ -136,9 +136,15 @@ impl Npm {
 pub(crate) fn venv(workspace: &Workspace, log: &mut Log) -> Result<PathBuf> {
     let dir = workspace.target("peers/venv");
     let requirements = workspace.peers().join("requirements.txt");
-    let wanted = read(&requirements)?;
-    if !is_current(&dir, &wanted) {
-        Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir).run(log).context(
+    venv_of(log, &dir, &requirements)?;
+    Ok(dir)
+}
+
+/// Makes `dir` a virtual environment with what the file `requirements` names, unless it is one already.
+pub(crate) fn venv_of(log: &mut Log, dir: &Path, requirements: &Path) -> Result<()> {
+    let wanted = read(requirements)?;
+    if !is_current(dir, &wanted) {
+        Command::new("python3").args(["-m", "venv", "--clear"]).arg(dir).run(log).context(
             "the peers need Python 3.11 or later with `venv` (on Debian and Ubuntu: python3-venv)",
         )?;
         Command::new(dir.join("bin/python3"))
@@ -151,15 +157,15 @@ pub(crate) fn venv(workspace: &Workspace, log: &mut Log) -> Result<PathBuf> {
                 "--no-deps",
                 "--requirement",
             ])
-            .arg(&requirements)
+            .arg(requirements)
             .within(INSTALL_MAX)
             .run(log)?;
         Command::new(dir.join("bin/python3"))
             .args(["-m", "pip", "check"])
             .run(log)?;
-        mark_current(&dir, &wanted)?;
+        mark_current(dir, &wanted)?;
     }
-    Ok(dir)
+    Ok(())
 }
 
 /// Whether a directory was filled from this very lock file.

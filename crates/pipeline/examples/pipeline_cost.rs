@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_mcp::Era;
+use portcullis_pipeline::permissions::{self, Permissions, ServerRules};
 use portcullis_pipeline::{
     Completion, Outcome, Pipeline, Principal, PrincipalKind, Request, RequestId, Settings,
     Timestamp, ToolDefinition,
 };
+use portcullis_policy::PolicyFile;
 use portcullis_store::Store;
 
 const TOOL: &str = r#"{"name":"search_issues","inputSchema":{"type":"object","properties":{
@@ -47,6 +49,20 @@ fn request(
         era_client: Era::Modern,
         era_server: Era::Legacy,
     })
+}
+
+/// The permission model that permits everything.
+fn permissive() -> Result<Permissions, Box<dyn Error>> {
+    let policy = PolicyFile {
+        name: "all".into(),
+        text: "permit (principal, action, resource);".into(),
+    };
+    let settings = permissions::Settings {
+        files: vec![policy],
+        servers: [("github".parse()?, ServerRules::default())].into(),
+        ..permissions::Settings::default()
+    };
+    Ok(Permissions::build(settings, Arc::default())?)
 }
 
 /// Processor time of this thread so far, in nanoseconds.
@@ -94,7 +110,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         &folder.path().join("db"),
         portcullis_store::Settings::default(),
     )?;
-    let pipeline = Pipeline::new(Settings::default(), store.clone());
+    let pipeline = Pipeline::new(Settings::default(), permissive()?, store.clone());
     let principal = Principal::new("ada", PrincipalKind::Token);
     let (authorized, ticket) = pipeline
         .check_request(request(&tool, &principal, 0)?)
@@ -104,7 +120,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..rounds {
         black_box(
             pipeline
-                .check_result(&authorized, black_box(result.clone()))
+                .check_result(&authorized, &ticket, black_box(result.clone()))
+                .await
                 .is_ok(),
         );
     }
@@ -128,7 +145,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         portcullis_store::Settings::default(),
     )?;
     closed.close().await;
-    let unrecorded = Pipeline::new(Settings::default(), closed);
+    let unrecorded = Pipeline::new(Settings::default(), permissive()?, closed);
     let started = cpu_ns()?;
     for number in 0..rounds {
         let request = request(&tool, &principal, u128::from(number))?;

@@ -46,6 +46,25 @@ impl ResultBody {
         self.kind
     }
 
+    /// The methods of what the server asks of the client before it goes on.
+    pub(crate) fn asked(&self) -> Vec<Box<str>> {
+        if self.kind != ResultKind::InputRequired {
+            return Vec::new();
+        }
+        let inputs = Object::parse(&self.bytes).unwrap_or_default();
+        let inputs = inputs.get("inputRequests").and_then(Object::parse);
+        let inputs = inputs.unwrap_or_default();
+        let method_of = |input| {
+            Object::parse(input)?
+                .get_str("method")
+                .map(|it| (*it).into())
+        };
+        inputs
+            .iter()
+            .filter_map(|(_, input)| method_of(input))
+            .collect()
+    }
+
     /// Its `structuredContent`, when it is a tool result that has one.
     pub fn structured(&self) -> Option<&Bytes> {
         self.structured.as_ref()

@@ -3,8 +3,12 @@
 //! A sentence never repeats a value, a path or another user's name; what an operator needs beyond it
 //! is in the chain of sources.
 
+use std::sync::Arc;
+
+use portcullis_constraint::Violation;
 use portcullis_store::RecordError;
 
+use crate::approve::Approval;
 use crate::schema::{Faults, Unusable};
 
 /// Why a message goes no further. The `Display` text is for the operator.
@@ -37,6 +41,36 @@ pub enum Denial {
     /// Whether the arguments fit could not be decided within the bounds.
     #[error("the arguments could not be checked within the bounds")]
     UndecidedArguments,
+    /// An argument breaks a constraint.
+    #[error("an argument breaks its constraint: {0}")]
+    Constraint(Box<Violation>),
+    /// A constraint of the tool cannot be checked.
+    #[error("a constraint on the tool's arguments cannot be used")]
+    UndecidedConstraint,
+    /// An argument names a host that may not be reached.
+    #[error("the host at `{pointer}` may not be reached")]
+    AddressRefused {
+        /// The argument's JSON pointer.
+        pointer: Arc<str>,
+    },
+    /// No policy permits it.
+    #[error("no policy permits it")]
+    NotPermitted,
+    /// A policy forbids it.
+    #[error("a policy forbids it")]
+    Forbidden,
+    /// The policies could not be evaluated.
+    #[error("the policies could not decide")]
+    UndecidedPolicy,
+    /// A person has to approve of the call first.
+    #[error("a person has to approve of the call")]
+    ApprovalRequired(Box<Approval>),
+    /// A person has said no to the same call a short while ago.
+    #[error("a person has said no to this call")]
+    ApprovalDenied,
+    /// The caller raises too many questions.
+    #[error("the caller has raised too many questions to people")]
+    ApprovalsExhausted,
     /// A part of the request exceeds its bound.
     #[error("`{member}` exceeds its bound of {max}")]
     TooLarge {
@@ -45,6 +79,9 @@ pub enum Denial {
         /// The bound: bytes, or entries of a list.
         max: usize,
     },
+    /// A path among the arguments led elsewhere when the call was over.
+    #[error("a path led elsewhere during the call")]
+    PathMoved,
     /// The result exceeds a bound.
     #[error("`{member}` of the result exceeds its bound of {max}")]
     ResultTooLarge {
@@ -116,7 +153,17 @@ impl Denial {
             Self::InsufficientScope { .. } => "insufficient-scope",
             Self::InvalidArguments(_) => "invalid-arguments",
             Self::UndecidedArguments => "undecided-arguments",
+            Self::Constraint(_) => "constraint",
+            Self::UndecidedConstraint => "undecided-constraint",
+            Self::AddressRefused { .. } => "address-refused",
+            Self::NotPermitted => "not-permitted",
+            Self::Forbidden => "forbidden",
+            Self::UndecidedPolicy => "undecided-policy",
+            Self::ApprovalRequired(_) => "approval-required",
+            Self::ApprovalDenied => "approval-denied",
+            Self::ApprovalsExhausted => "approvals-exhausted",
             Self::TooLarge { .. } => "too-large",
+            Self::PathMoved => "path-moved",
             Self::ResultTooLarge { .. } => "result-too-large",
             Self::MalformedResult { .. } => "malformed-result",
             Self::InvalidResult(_) => "invalid-result",
@@ -160,8 +207,47 @@ impl Denial {
             Self::UndecidedArguments => {
                 "the arguments are too intricate to be checked; send fewer or flatter ones".into()
             }
+            Self::Constraint(violation) => format!(
+                "the argument breaks a constraint of the gateway: {violation}; correct it and call again"
+            ),
+            Self::UndecidedConstraint => {
+                "a constraint on the tool's arguments cannot be checked; ask the gateway's operator to \
+                 mend it"
+                    .into()
+            }
+            Self::AddressRefused { pointer } => format!(
+                "the host named at `{pointer}` may not be reached; use a public address, or ask the \
+                 gateway's operator to allow it"
+            ),
+            Self::NotPermitted => {
+                "no policy of the gateway permits this; ask its operator for a policy that does".into()
+            }
+            Self::Forbidden => {
+                "a policy of the gateway forbids this; ask its operator before you try again".into()
+            }
+            Self::UndecidedPolicy => {
+                "the gateway's policies could not decide on this, so it was refused; ask its operator to \
+                 mend them"
+                    .into()
+            }
+            Self::ApprovalRequired(approval) => format!(
+                "a person has to approve of this call first; have somebody run `portcullis approvals allow \
+                 {}`, then repeat the same call",
+                approval.id
+            ),
+            Self::ApprovalDenied => {
+                "a person has said no to this call; do not repeat it".into()
+            }
+            Self::ApprovalsExhausted => {
+                "people have been asked too often on your behalf; wait before you try again".into()
+            }
             Self::TooLarge { member, max } => {
                 format!("`{member}` is larger than {max}; send less at a time")
+            }
+            Self::PathMoved => {
+                "the server's result was withheld: a path among the arguments led elsewhere while the call \
+                 was made; call again"
+                    .into()
             }
             Self::ResultTooLarge { member, max } => format!(
                 "the server's result was withheld: `{member}` is larger than {max}; ask for less at a time"
@@ -245,9 +331,44 @@ impl Denial {
                 "Whether the arguments fit could not be decided within the bounds of evaluation.",
             ),
             (
+                "constraint",
+                "An argument breaks a constraint: a path, URL, command, SQL statement, text, number, address or \
+                 domain that is not allowed.",
+            ),
+            (
+                "undecided-constraint",
+                "A constraint on the tool's arguments cannot be used.",
+            ),
+            (
+                "address-refused",
+                "An argument names a host that has no address, or one that may not be reached.",
+            ),
+            ("not-permitted", "No policy permits it."),
+            ("forbidden", "A policy forbids it."),
+            (
+                "undecided-policy",
+                "The policies could not be evaluated, or do not fit what the server defines.",
+            ),
+            (
+                "approval-required",
+                "A person has to approve of this very call first.",
+            ),
+            (
+                "approval-denied",
+                "A person has said no to the same call a short while ago.",
+            ),
+            (
+                "approvals-exhausted",
+                "The caller has raised too many questions to people.",
+            ),
+            (
                 "undecided-record",
                 "The call could not be recorded, so it was not made: the disk is full or failing, or the \
                  gateway is shutting down.",
+            ),
+            (
+                "path-moved",
+                "A path among the arguments led elsewhere when the call was over, as when a link is swapped.",
             ),
             (
                 "result-too-large",

@@ -17,6 +17,8 @@ pub struct Principal {
     pub client: Option<Arc<str>>,
     /// What it has been granted.
     pub granted: Granted,
+    /// The groups it is in, as whoever vouches for it names them.
+    pub groups: Arc<[Box<str>]>,
     identity: Arc<str>,
 }
 
@@ -47,7 +49,22 @@ pub enum Granted {
 }
 
 impl PrincipalKind {
-    fn as_str(self) -> &'static str {
+    /// The kind of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [
+            Self::Local,
+            Self::Token,
+            Self::User,
+            Self::Key,
+            Self::Certificate,
+            Self::Stdio,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+    }
+
+    /// The word for it in policies.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Token => "token",
@@ -81,8 +98,15 @@ impl Principal {
             kind,
             client,
             granted,
+            groups: Arc::default(),
             identity,
         }
+    }
+
+    /// The same principal, in these groups.
+    #[must_use]
+    pub fn in_groups(self, groups: Arc<[Box<str>]>) -> Self {
+        Self { groups, ..self }
     }
 
     /// Whose credentials toward servers it uses: the same whichever client acts for it.
@@ -106,7 +130,7 @@ impl Principal {
     }
 }
 
-/// What was granted is no part of who it is: it may grow between two requests.
+/// What was granted and its groups are no part of who it is: they may change between two requests.
 impl PartialEq for Principal {
     fn eq(&self, other: &Self) -> bool {
         self.identity == other.identity

@@ -123,7 +123,8 @@ impl ScopeMap {
             .is_some_and(|opens| opens.whole.len() > 1)
     }
 
-    /// Checks that what was granted opens what is asked for; else names all scopes that the request needs.
+    /// Checks that what was granted opens what is asked for; else names all scopes that the request needs. Gives the scopes that
+    /// opened it, separated by spaces, where any had to.
     pub fn check(
         &self,
         granted: &Granted,
@@ -131,12 +132,12 @@ impl ScopeMap {
         method_name: &str,
         target: Option<&str>,
         params: Option<&[u8]>,
-    ) -> Result<(), Denial> {
+    ) -> Result<Option<Box<str>>, Denial> {
         let Granted::Scopes(granted) = granted else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(kind) = kind_of(method_name, params) else {
-            return Ok(());
+            return Ok(None);
         };
         let path = format!("{server}/{}", target.unwrap_or_default());
         let is_granted = |scope: &str| granted.iter().any(|held| **held == *scope);
@@ -147,15 +148,14 @@ impl ScopeMap {
             }
             let missing = opens.whole.iter().filter(|s| !is_granted(s)).count();
             if missing == 0 {
-                return Ok(());
+                return Ok(Some(opens.names()));
             }
             if best.is_none_or(|(least, width, _)| (missing, opens.width) < (least, width)) {
                 best = Some((missing, opens.width, opens));
             }
         }
-        let needed = best.map(|(_, _, opens)| opens.whole.iter().map(AsRef::as_ref).collect());
         Err(Denial::InsufficientScope {
-            needed: needed.map(|names: Vec<&str>| names.join(" ").into()),
+            needed: best.map(|(_, _, opens)| opens.names()),
         })
     }
 }
@@ -209,6 +209,12 @@ fn kind_of(method_name: &str, params: Option<&[u8]>) -> Option<Kind> {
 }
 
 impl Opens {
+    /// The scope itself and all that it needs, separated by spaces.
+    fn names(&self) -> Box<str> {
+        let names: Vec<&str> = self.whole.iter().map(AsRef::as_ref).collect();
+        names.join(" ").into()
+    }
+
     fn opens(&self, kind: Kind, server: &ServerName, path: &str) -> bool {
         self.servers.contains(server)
             || match kind {
@@ -308,7 +314,7 @@ fn width(rule: &ScopeRule) -> usize {
 }
 
 /// Checks a request against what its principal has been granted.
-pub(crate) fn check(request: &Request, scopes: &ScopeMap) -> Result<(), Denial> {
+pub(crate) fn check(request: &Request, scopes: &ScopeMap) -> Result<Option<Box<str>>, Denial> {
     scopes.check(
         &request.principal.granted,
         &request.server,

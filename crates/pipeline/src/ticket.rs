@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis_store::{CallEnd, CallId, Outcome, Store};
+use portcullis_constraint::ResolvedPath;
+use portcullis_store::{CallEnd, CallId, Outcome, RecordError, Store};
 
 use crate::{Denial, Timestamp};
 
@@ -28,6 +29,8 @@ pub struct Ticket {
     store: Store,
     id: CallId,
     open: bool,
+    paths: Vec<ResolvedPath>,
+    approval: Option<Box<str>>,
 }
 
 impl Ticket {
@@ -36,6 +39,34 @@ impl Ticket {
             store,
             id,
             open: true,
+            paths: Vec::new(),
+            approval: None,
+        }
+    }
+
+    /// The same ticket, of a call whose arguments lead to these paths and on which this approval was spent.
+    pub(crate) fn with(self, paths: Vec<ResolvedPath>, approval: Option<Box<str>>) -> Self {
+        // A ticket cannot be taken apart: it has an end of its own.
+        let mut ticket = self;
+        ticket.paths = paths;
+        ticket.approval = approval;
+        ticket
+    }
+
+    /// Checks that the paths among the arguments still lead where they led when they were checked.
+    pub(crate) fn check_paths(&self) -> Result<(), Denial> {
+        if self.paths.iter().all(ResolvedPath::still_leads_there) {
+            Ok(())
+        } else {
+            Err(Denial::PathMoved)
+        }
+    }
+
+    /// Gives the approval that was spent on the call back: it goes on in another round, which needs the same yes.
+    pub(crate) async fn give_approval_back(&self) -> Result<(), RecordError> {
+        match &self.approval {
+            Some(approval) => self.store.approvals().give_back(approval.to_string()).await,
+            None => Ok(()),
         }
     }
 

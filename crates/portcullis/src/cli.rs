@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod admin;
+pub(crate) mod policy;
 mod span;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use url::Url;
 
 use crate::config::LogFormat;
+use crate::config::policy::Preset;
 use crate::demo;
 
 /// The security gateway for the Model Context Protocol.
@@ -85,12 +87,18 @@ pub(crate) enum Command {
     /// Exits with 0 if the file can be used, else with 2. Programs and files that this machine
     /// lacks are warnings.
     Check(Check),
+    /// Checks, explains, tests and replays policies.
+    Policy(policy::Policy),
+    /// Shows calls that wait for a person's yes, and answers them.
+    Approvals(admin::Approvals),
     /// Makes, lists and revokes API keys, by which programs enter.
     Token(admin::Token),
     /// Invites people, and changes, lists and removes their accounts.
     User(admin::User),
     /// Sets, lists and removes secrets that servers need, sealed in the state directory.
     Secret(admin::Secret),
+    /// Lists scopes that were granted and have never opened anything.
+    Scopes(admin::Scopes),
     /// Changes and lists the keys that sign access tokens.
     Keys(admin::Keys),
     /// Prints the record of authentication events, newest first.
@@ -167,6 +175,15 @@ pub(crate) struct Wrap {
     /// Environment variable that the server may see as it is; may be given several times.
     #[arg(long = "pass-env", value_name = "NAME")]
     pub pass_env: Vec<String>,
+    /// What may be done: the policies to begin from.
+    #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::DeveloperLaptop)]
+    pub preset: Preset,
+    /// File or directory of Cedar policies besides; may be given several times.
+    #[arg(long = "policies", value_name = "PATH")]
+    pub policies: Vec<PathBuf>,
+    /// Let through what policies and constraints refuse, and record it.
+    #[arg(long)]
+    pub observe: bool,
     /// State directory [default: one for each name beneath `$XDG_STATE_HOME/portcullis/wrap`]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,

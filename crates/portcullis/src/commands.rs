@@ -1,12 +1,15 @@
 //! The commands, one file each.
 
+pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod events;
 pub(crate) mod keys;
 mod list;
+pub(crate) mod policy;
 pub(crate) mod run;
+pub(crate) mod scopes;
 pub(crate) mod secret;
 pub(crate) mod stdio;
 mod store;
@@ -17,12 +20,14 @@ pub(crate) mod wrap;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use portcullis_pipeline::permissions::InvalidPermissions;
 use portcullis_proxy::Route;
 use tracing::{info, warn};
 
 use crate::config::{self, Config, LogLevel, load, search};
 use crate::environment::Environment;
 use crate::output::Style;
+use crate::permissions::RefusedPolicies;
 use crate::shutdown::Ending;
 use crate::state::StateDirectory;
 use crate::wiring::Wiring;
@@ -75,9 +80,17 @@ pub(crate) fn failed(error: &anyhow::Error, environment: &Environment) -> ExitCo
         let style = Style::of_stderr(environment);
         output::tell(&mistakes.draw(style.width, style.colour));
     }
+    if let Some(RefusedPolicies(files)) = error.downcast_ref() {
+        let style = Style::of_stderr(environment);
+        for mistakes in files {
+            output::tell(&mistakes.draw(style.width, style.colour));
+        }
+    }
     output::tell(&format!("portcullis: {error:#}\n"));
     let wrong = error.is::<WrongRequest>()
         || error.is::<load::Unusable>()
+        || error.is::<RefusedPolicies>()
+        || error.is::<InvalidPermissions>()
         || error.is::<logging::InvalidFilter>();
     ExitCode::from(if wrong {
         WRONG
@@ -117,14 +130,16 @@ fn serve_stdio(
         let path = state.path().display();
         warn!(%path, "another gateway uses the state directory; this one's record goes when it ends");
     }
+    let mut config = config.clone();
+    let policies = config.read_policies(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async {
         let mut ending = Ending::listen().context("signals cannot be received")?;
-        let wiring = Wiring::open(config, state, environment)?;
-        let built = wiring.build(config, None, None)?;
+        let wiring = Wiring::open(&config, state, environment).await?;
+        let built = wiring.build(&config, &policies, None, None)?;
         let asked = async {
             let signal = ending.next().await;
             info!(signal, "ending after the requests in progress");

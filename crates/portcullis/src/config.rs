@@ -4,6 +4,7 @@
 //! environment once, and hands out one [`Config`]. Nothing reads it after the runtime is built.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use portcullis_proxy::config as proxy;
@@ -14,6 +15,7 @@ pub(crate) mod document;
 pub(crate) mod load;
 pub(crate) mod mistakes;
 pub(crate) mod oauth;
+pub(crate) mod policy;
 pub(crate) mod rules;
 pub(crate) mod search;
 pub(crate) mod secrets;
@@ -39,6 +41,10 @@ pub(crate) struct Config {
     pub servers: BTreeMap<String, proxy::Server>,
     /// Who the gateway is where it asks for credentials toward its servers.
     pub credentials: proxy::auth::Credentials,
+    /// What may be done, by whom, with which arguments, and after whose yes.
+    pub policy: policy::Policy,
+    /// How the gateway gets out.
+    pub egress: Egress,
     /// Bounds on everything that grows.
     pub limits: proxy::Limits,
     /// Where the gateway keeps what outlives it.
@@ -47,6 +53,15 @@ pub(crate) struct Config {
     pub record: Record,
     /// What is logged, and how.
     pub log: Log,
+}
+
+/// How the gateway gets out, to servers and to whatever they and clients name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Egress {
+    /// Name servers that are asked for the address of every host, such as `"192.0.2.53:53"`, in the order of preference.
+    /// Neither the system's resolver and its hosts file nor a search list is used then. The system's resolver when empty.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// Where the gateway keeps what outlives it.
@@ -120,6 +135,17 @@ pub(crate) enum LogLevel {
     Debug,
     /// Everything.
     Trace,
+}
+
+impl Egress {
+    /// Everything that leaves the gateway leaves it by this.
+    pub(crate) fn build(&self) -> anyhow::Result<portcullis_egress::Egress> {
+        let resolver = portcullis_egress::Resolver::by(&self.name_servers)?;
+        let settings = portcullis_egress::Settings::default();
+        Ok(portcullis_egress::Egress::with_resolver(
+            &settings, &resolver,
+        )?)
+    }
 }
 
 impl Config {

@@ -9,6 +9,7 @@ mod demo;
 mod environment;
 mod logging;
 mod output;
+mod permissions;
 mod reload;
 mod shutdown;
 mod state;
@@ -45,9 +46,12 @@ fn main() -> ExitCode {
         Command::Wrap(args) => commands::wrap::run(args, &log, &environment),
         Command::Stdio(args) => commands::stdio::run(args, &log, &environment),
         Command::Check(args) => commands::check::run(args, &environment),
+        Command::Policy(args) => commands::policy::run(args, &environment),
+        Command::Approvals(args) => commands::approvals::run(args, &environment),
         Command::Token(args) => commands::token::run(args, &environment),
         Command::User(args) => commands::user::run(args, &environment),
         Command::Secret(args) => commands::secret::run(args, &environment),
+        Command::Scopes(args) => commands::scopes::run(args, &environment),
         Command::Keys(args) => commands::keys::run(args, &environment),
         Command::Events(args) => commands::events::run(args, &environment),
         Command::Connect(args) => commands::connect::run(args, &environment),

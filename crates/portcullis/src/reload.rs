@@ -1,5 +1,6 @@
-//! Notices that the configuration should be read again: its file changed, or SIGHUP came.
+//! Notices that the configuration should be read again: its file, or one that it names, changed, or SIGHUP came.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,32 +25,35 @@ pub(crate) enum Cause {
     Hangup,
 }
 
-/// Watches one configuration file.
+/// Watches a configuration file and what it names.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// Held, never read: the watch ends with it. `None` when the system allows no watch.
-    _watcher: Option<RecommendedWatcher>,
+    /// The watch ends with it. `None` when the system allows no watch.
+    watcher: Option<RecommendedWatcher>,
+    paths: Vec<PathBuf>,
     changed: Arc<Notify>,
     hangup: Signal,
 }
 
 impl Watch {
-    /// Watches the directory of `path` and, if that is a link, of what it leads to: an editor
-    /// replaces the file, and an orchestrator the link.
-    pub(crate) fn start(path: &Path) -> io::Result<Self> {
+    /// Watches the directories of the files in `paths` and, where they are links, of what they lead to: an editor
+    /// replaces a file, and an orchestrator the link. A directory in `paths` is watched itself.
+    pub(crate) fn start(paths: &[PathBuf]) -> io::Result<Self> {
         let changed = Arc::new(Notify::new());
-        let watcher = match watch(path, &changed) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                warn!(%error, "the configuration file cannot be watched; send SIGHUP after a change");
-                None
-            }
-        };
         Ok(Self {
-            _watcher: watcher,
+            watcher: try_to_watch(paths, &changed),
+            paths: paths.to_vec(),
             changed,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Watches these paths from now on.
+    pub(crate) fn look_at(&mut self, paths: &[PathBuf]) {
+        if self.paths != paths {
+            self.watcher = try_to_watch(paths, &self.changed);
+            self.paths = paths.to_vec();
+        }
     }
 
     /// Waits for the next cause. Many changes at a time are one.
@@ -66,20 +70,29 @@ impl Watch {
     }
 }
 
-fn watch(path: &Path, changed: &Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let path = std::path::absolute(path)?;
-    let target = path.canonicalize()?;
-    let mut directories: Vec<PathBuf> = [&path, &target]
-        .into_iter()
-        .filter_map(|file| file.parent())
-        .map(Path::to_owned)
-        .collect();
-    directories.dedup();
-    let names: Vec<OsString> = [&path, &target]
-        .iter()
-        .filter_map(|file| file.file_name())
-        .map(OsString::from)
-        .collect();
+fn try_to_watch(paths: &[PathBuf], changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    match watch(paths, changed) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            warn!(%error, "the configuration file cannot be watched; send SIGHUP after a change");
+            None
+        }
+    }
+}
+
+fn watch(paths: &[PathBuf], changed: &Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let mut directories = BTreeSet::new();
+    let mut names: Vec<OsString> = Vec::new();
+    for path in paths {
+        let path = std::path::absolute(path)?;
+        for path in [path.canonicalize()?, path] {
+            names.extend(path.file_name().map(OsString::from));
+            directories.extend(path.parent().map(Path::to_owned));
+            if path.is_dir() {
+                directories.insert(path);
+            }
+        }
+    }
     let changed = Arc::clone(changed);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // What could not be told may have been a change.
@@ -108,7 +121,9 @@ fn concerns(event: &Event, names: &[OsString]) -> bool {
     // Mounted configuration maps change by a link whose name starts with two dots.
     let ours = |path: &PathBuf| {
         path.file_name().is_none_or(|name| {
-            names.iter().any(|ours| ours == name) || name.to_string_lossy().starts_with("..")
+            names.iter().any(|ours| ours == name)
+                || name.to_string_lossy().starts_with("..")
+                || Path::new(name).extension().is_some_and(|it| it == "cedar")
         })
     };
     changes && (event.paths.is_empty() || event.paths.iter().any(ours))

@@ -11,6 +11,8 @@ use portcullis_egress::Egress;
 use portcullis_oauth::client::{self, Credentials};
 use portcullis_oauth::vault::Vault;
 use portcullis_pipeline::Pipeline;
+use portcullis_pipeline::permissions::Learnt;
+use portcullis_policy::PolicyFile;
 use portcullis_proxy::config::auth;
 use portcullis_proxy::{Access, Clock, Parts, Runtime};
 use portcullis_sandbox::Sandbox;
@@ -20,6 +22,7 @@ use serde_json::Value as Json;
 use crate::access;
 use crate::config::{self, Config};
 use crate::environment::Environment;
+use crate::permissions;
 use crate::state::{DATABASE, SEALING_KEY, StateDirectory};
 
 /// The hidden command that guards a local server; see [`portcullis_sandbox::guard_main`].
@@ -31,6 +34,8 @@ pub(crate) struct Wiring {
     store: Store,
     vault: Arc<Vault>,
     egress: Egress,
+    /// What the permission model has learnt.
+    learnt: Arc<Learnt>,
     sandbox: Sandbox,
     environment: Environment,
     /// The servers' credentials, and what they were built from: a reload that leaves that as it is leaves them in use.
@@ -43,7 +48,7 @@ pub(crate) struct Wiring {
 
 impl Wiring {
     /// Opens the database in `state`, and everything else that does not change with the servers.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         config: &Config,
         state: StateDirectory,
         environment: &Environment,
@@ -55,10 +60,13 @@ impl Wiring {
             },
             ..portcullis_store::Settings::default()
         };
+        let store = Store::open(&state.path().join(DATABASE), settings)?;
+        let learnt = Arc::new(permissions::learnt(&store).await?);
         Ok(Self {
-            store: Store::open(&state.path().join(DATABASE), settings)?,
+            store,
+            learnt,
             vault: Arc::new(Vault::open(&state.path().join(SEALING_KEY))?),
-            egress: Egress::new(&portcullis_egress::Settings::default())?,
+            egress: config.egress.build()?,
             sandbox: Sandbox::new(vec![own_binary()?, OsString::from(GUARD)]),
             environment: environment.clone(),
             credentials: Mutex::default(),
@@ -98,10 +106,11 @@ impl Wiring {
         Ok(access)
     }
 
-    /// Builds what serves clients by `config`, who enter by `access` if there is a listener. What `previous` holds for them goes on.
+    /// Builds what serves clients by `config` and its `policies`, who enter by `access` if there is a listener. What `previous` holds for them goes on.
     pub(crate) fn build(
         &self,
         config: &Config,
+        policies: &[PolicyFile],
         access: Option<Arc<Access>>,
         previous: Option<&Runtime>,
     ) -> anyhow::Result<Arc<Runtime>> {
@@ -112,8 +121,16 @@ impl Wiring {
             ..portcullis_pipeline::Settings::default()
         };
         let scopes = access::scope_map(&access::scopes(config))?;
+        let permissions = permissions::build(
+            config,
+            policies,
+            &self.environment,
+            &self.egress,
+            Arc::clone(&self.learnt),
+        )?;
+        let pipeline = Pipeline::new(settings, permissions, self.store.clone());
         let parts = Parts {
-            pipeline: Arc::new(Pipeline::new(settings, self.store.clone()).with_scopes(scopes)),
+            pipeline: Arc::new(pipeline.with_scopes(scopes)),
             credentials: match &access {
                 Some(access) => access.credentials.clone(),
                 None => self.credentials(config, config.listen.address)?,

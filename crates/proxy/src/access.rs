@@ -97,7 +97,8 @@ impl Access {
             None => Granted::Everything,
         };
         let client = identity.client.as_deref().map(Arc::from);
-        Principal::acting(name, kind, client, granted)
+        let groups = identity.groups.iter().cloned().collect();
+        Principal::acting(name, kind, client, granted).in_groups(groups)
     }
 
     /// What somebody without a valid credential is told: status and headers, for any body.

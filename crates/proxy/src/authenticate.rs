@@ -83,7 +83,8 @@ impl Authenticator {
             if client.token.chars().count() < TOKEN_CHARS_MIN {
                 return Err(InvalidClient::ShortToken(name.clone()));
             }
-            let principal = Principal::new(name.as_str(), PrincipalKind::Token);
+            let principal = Principal::new(name.as_str(), PrincipalKind::Token)
+                .in_groups(client.groups.iter().cloned().collect());
             if let Some(other) = by_digest.insert(sha256(client.token.as_bytes()), principal) {
                 return Err(InvalidClient::SameToken(
                     other.name.to_string(),

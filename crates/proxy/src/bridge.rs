@@ -1,8 +1,9 @@
 //! Any client to any server: settles the differences between the eras of the protocol, so that the rest of the message
 //! path knows of none. `shape` rewrites results, `ask` carries a server's requests to the client, `park` keeps a
 //! call waiting while a client of the modern era fetches input, `rounds` asks a legacy client what
-//! a modern server wants to know, `url` turns a demand to visit a URL into such a question, `connect` has a client open the gateway's own link, `task` remembers whose a task is.
+//! a modern server wants to know, `url` turns a demand to visit a URL into such a question, `connect` has a client open the gateway's own link, `approval` has a person asked about a call, `task` remembers whose a task is.
 
+mod approval;
 mod ask;
 mod connect;
 mod park;
@@ -11,6 +12,7 @@ mod shape;
 mod task;
 mod url;
 
+pub(crate) use approval::{Begun, begin};
 pub(crate) use ask::{Asked, Asks, Permitted, Question, undeclared};
 pub(crate) use connect::{connect_first, take_answer};
 pub(crate) use park::{Open, Parked, answers, digest_of, take};

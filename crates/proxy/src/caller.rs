@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portcullis_mcp::{Era, ServerName, Version, member, method, string};
+use portcullis_mcp::{Era, ServerName, Version, member, string};
 use portcullis_oauth::identity::Identity;
 use portcullis_pipeline::{Principal, RequestId, Timestamp};
 
@@ -79,19 +79,18 @@ impl Caller {
         }
     }
 
-    /// Checks that what the client has been granted lets it hear of a resource. What it hears is no request, which the pipeline
-    /// would check.
+    /// Checks that the client may hear of a resource.
     pub(crate) fn check_hearing(&self, server: &ServerName, uri: &str) -> Result<(), Refusal> {
-        let scopes = self.runtime.pipeline.scopes();
-        let granted = &self.principal.granted;
-        let asked = scopes.check(
-            granted,
-            server,
-            method::RESOURCES_SUBSCRIBE,
-            Some(uri),
-            None,
-        );
+        let now = self.runtime.clock.now();
+        let pipeline = &self.runtime.pipeline;
+        let asked = pipeline.check_hearing(&self.principal, server, uri, now);
         asked.map_err(Refusal::Denied)
+    }
+
+    /// Whether an entry of a list is of any use to the client: whether some request for it could be let through.
+    pub(crate) fn may_use(&self, server: &ServerName, list: &str, own: &str) -> bool {
+        let pipeline = &self.runtime.pipeline;
+        pipeline.offers(&self.principal, server, list, own, self.runtime.clock.now())
     }
 
     /// Whether the client has declared an extension.

@@ -82,11 +82,16 @@ pub struct Tls {
 pub struct Client {
     /// The token, at least 32 characters; write `${NAME}` or `${file:PATH}` rather than the token itself.
     pub token: String,
+    /// The groups that policies know it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Box<str>>,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Client { token: [hidden] }")
+        f.debug_struct("Client")
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis_mcp::{Era, Object, Request as Message, Version, method};
 
-use crate::bridge;
+use crate::bridge::{self, Begun};
 use crate::caller::Caller;
 use crate::federation;
 use crate::hello;
@@ -15,7 +15,7 @@ use crate::listen;
 use crate::lists;
 use crate::reply::{Refusal, Reply, render};
 use crate::route::Route;
-use crate::running::{Concluded, Running, Step, TASKS_EXTENSION};
+use crate::running::{Concluded, Step, TASKS_EXTENSION};
 use crate::tokens::Prepared;
 use crate::upstream::UpstreamError;
 
@@ -137,7 +137,13 @@ pub(crate) async fn targeted(
         return Err(Refusal::method_not_found(method_name));
     }
     let mut running = match Prepared::of(caller, &link, method_name, asked.as_ref(), target)? {
-        Prepared::Fresh(target) => Running::begin(caller, &link, method_name, target).await?,
+        Prepared::Fresh(target) => {
+            let begun = bridge::begin(caller, &link, method_name, target, asked.as_ref()).await?;
+            match begun {
+                Begun::Running(running) => *running,
+                Begun::Asks(result) => return Ok(bridge::complete(caller, method_name, &result)),
+            }
+        }
         Prepared::Resumed(mut parked, responses) => {
             parked.resume(caller, responses.as_deref()).await?;
             *parked

@@ -18,7 +18,7 @@ use crate::route::Route;
 use crate::runtime::Server;
 
 /// A request in its server's own terms.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) server: Arc<Server>,
     /// The server's own name of the tool or prompt, the resource's URI, or the task's id.

@@ -59,9 +59,17 @@ type RenderedKey = (Box<str>, Era);
 #[derive(Debug)]
 struct Rendered {
     raw: Vec<Bytes>,
-    entries: Vec<Bytes>,
+    entries: Vec<Entry>,
     /// Names that were cut short, with what they were made from.
     cut: HashMap<String, Box<str>>,
+}
+
+/// An entry of a list, as it is called on the merged endpoint.
+#[derive(Debug)]
+struct Entry {
+    /// The server's own name or URI of it.
+    own: Box<str>,
+    bytes: Bytes,
 }
 
 impl ListCache {
@@ -121,8 +129,10 @@ impl ListCache {
                     }
                     names.insert(name);
                 }
+                let own = key_of(method_name, &object).unwrap_or_default().into();
                 federation::outward_entry(server, method_name, &mut object);
-                Some(Bytes::from(object.to_vec()))
+                let bytes = object.to_vec().into();
+                Some(Entry { own, bytes })
             })
             .collect();
         let rendered = Arc::new(Rendered { raw, entries, cut });
@@ -142,42 +152,99 @@ fn entries_member(method_name: &str) -> Option<&'static str> {
     })
 }
 
+/// The server's own name or URI of an entry.
+fn key_of<'e>(method_name: &str, entry: &'e Object<'_>) -> Option<Cow<'e, str>> {
+    entry.get_str(match method_name {
+        method::RESOURCES_LIST => "uri",
+        method::RESOURCES_TEMPLATES_LIST => "uriTemplate",
+        _ => "name",
+    })
+}
+
 pub(crate) fn is_list(method_name: &str) -> bool {
     entries_member(method_name).is_some()
 }
 
-/// Learns the tool definitions from a page that passes on to a client, and leaves those out that a server of the modern era
-/// must not offer: tools whose `x-mcp-header` annotations are invalid (MCP 2026-07-28, transports).
-pub(crate) fn learn(link: &Link, page: Bytes, is_first: bool) -> Bytes {
+/// A page of a list as it passes on to a client: without what the client may not use. From a list of tools the definitions are
+/// learnt, and those are left out that a server of the modern era must not offer: tools whose `x-mcp-header` annotations are
+/// invalid (MCP 2026-07-28, transports).
+pub(crate) async fn pass_on(
+    caller: &Caller,
+    link: &Link,
+    method_name: &str,
+    page: Bytes,
+    is_first: bool,
+) -> Bytes {
+    let Some(member) = entries_member(method_name) else {
+        return page;
+    };
+    let entries: Vec<Bytes> = {
+        let Some(object) = Object::parse(&page) else {
+            return page;
+        };
+        let Some(items) = object.get(member).and_then(elements) else {
+            return page;
+        };
+        items.iter().map(|item| part(&page, item)).collect()
+    };
+    let mut kept: Vec<&[u8]> = if method_name == method::TOOLS_LIST {
+        let is_whole = is_first && portcullis_mcp::member(&page, "nextCursor").is_none();
+        let tools = learn(caller, link, &entries, is_whole).await;
+        offered(link, &tools.catalog, &entries)
+    } else {
+        entries.iter().map(|entry| &**entry).collect()
+    };
+    kept.retain(|entry| {
+        let entry = Object::parse(entry).unwrap_or_default();
+        key_of(method_name, &entry)
+            .is_none_or(|own| caller.may_use(&link.server.name, method_name, &own))
+    });
+    if kept.len() == entries.len() {
+        return page;
+    }
     let Some(mut object) = Object::parse(&page) else {
         return page;
     };
-    let Some(items) = object.get("tools").and_then(elements) else {
+    let mut list = b"[".to_vec();
+    list.extend_from_slice(&kept.join(&b','));
+    list.push(b']');
+    object.set(member, list);
+    object.to_vec().into()
+}
+
+/// A result that no cache may give to anybody else: what one client is shown is not for all. Nothing else of it changes.
+pub(crate) fn for_one(page: Bytes) -> Bytes {
+    const PRIVATE: &[u8] = b"\"private\"";
+    let Some(scope) = portcullis_mcp::member(&page, "cacheScope") else {
         return page;
     };
-    let entries: Vec<Bytes> = items.iter().map(|item| part(&page, item)).collect();
+    let at = scope.as_ptr().addr().wrapping_sub(page.as_ptr().addr());
+    let (Some(before), Some(after)) = (page.get(..at), page.get(at.saturating_add(scope.len())..))
+    else {
+        return page;
+    };
+    [before, PRIVATE, after].concat().into()
+}
+
+/// Learns tool definitions from the entries of a page, which is the whole list or a part of it.
+async fn learn(caller: &Caller, link: &Link, entries: &[Bytes], is_whole: bool) -> Arc<Tools> {
     let known = link.tools();
-    let is_whole = is_first && !object.contains("nextCursor");
     let previous = known.as_ref().map(|known| &known.catalog);
-    let mut all = entries.clone();
+    let mut all = entries.to_vec();
     if !is_whole && let Some(previous) = previous {
         // Of two definitions with one name the first counts: the page replaces what it lists.
         all.extend(previous.iter().map(|tool| tool.raw.clone()));
     }
-    let tools = Tools {
+    let tools = Arc::new(Tools {
         catalog: Catalog::build(all, previous),
         listed: Instant::now(),
-    };
-    let offered = offered(link, &tools.catalog, &entries);
-    link.learn(&Arc::new(tools));
-    if offered.len() == entries.len() {
-        return page;
-    }
-    let mut list = b"[".to_vec();
-    list.extend_from_slice(&offered.join(&b','));
-    list.push(b']');
-    object.set("tools", list);
-    object.to_vec().into()
+    });
+    link.learn(&tools);
+    let runtime = &caller.runtime;
+    let now = runtime.clock.now();
+    let server = &link.server.name;
+    runtime.pipeline.learn(server, &tools.catalog, now).await;
+    tools
 }
 
 /// The entries that may be offered to clients.
@@ -220,13 +287,7 @@ pub(crate) async fn tool(
         }
     }
     let entries = fetch_all(caller, link, method::TOOLS_LIST).await?;
-    let known = link.tools();
-    let catalog = Catalog::build(entries, known.as_ref().map(|known| &known.catalog));
-    let tools = Arc::new(Tools {
-        catalog,
-        listed: now,
-    });
-    link.learn(&tools);
+    let tools = learn(caller, link, &entries, true).await;
     Ok(tools.catalog.get(name).cloned())
 }
 
@@ -341,7 +402,13 @@ pub(crate) async fn merged(
     let mut missing = Vec::new();
     for (server, list) in servers.iter().zip(&lists) {
         match list {
-            Ok(rendered) => entries.extend(rendered.entries.iter()),
+            Ok(rendered) => entries.extend(
+                rendered
+                    .entries
+                    .iter()
+                    .filter(|entry| caller.may_use(&server.name, method_name, &entry.own))
+                    .map(|entry| &entry.bytes),
+            ),
             Err(reason) => missing.push(Missing {
                 server: &server.name,
                 reason: reason.clone(),
@@ -395,15 +462,9 @@ async fn one(
         let entries = fetch_all(caller, &link, method_name).await?;
         let entries = match method_name {
             method::TOOLS_LIST => {
-                let known = link.tools();
-                let catalog = Catalog::build(entries.clone(), known.as_ref().map(|k| &k.catalog));
-                let offered = offered(&link, &catalog, &entries);
-                let offered = offered.into_iter().map(Bytes::copy_from_slice).collect();
-                link.learn(&Arc::new(Tools {
-                    catalog,
-                    listed: Instant::now(),
-                }));
-                offered
+                let tools = learn(caller, &link, &entries, true).await;
+                let offered = offered(&link, &tools.catalog, &entries);
+                offered.into_iter().map(Bytes::copy_from_slice).collect()
             }
             _ => entries,
         };

@@ -277,15 +277,25 @@ enum Told {
 
 fn told(denial: &Denial) -> Told {
     match denial {
-        Denial::InvalidArguments(_) | Denial::UnusableTool(_) | Denial::UndecidedArguments => {
-            Told::ToolError
-        }
+        Denial::InvalidArguments(_)
+        | Denial::UnusableTool(_)
+        | Denial::UndecidedArguments
+        | Denial::Constraint(_)
+        | Denial::UndecidedConstraint
+        | Denial::AddressRefused { .. }
+        | Denial::NotPermitted
+        | Denial::Forbidden
+        | Denial::UndecidedPolicy
+        | Denial::ApprovalRequired(_)
+        | Denial::ApprovalDenied
+        | Denial::ApprovalsExhausted => Told::ToolError,
         Denial::InsufficientScope { .. } => Told::Error(own::DENIED, StatusCode::FORBIDDEN),
         Denial::MethodNotAllowed => Told::Error(code::METHOD_NOT_FOUND, StatusCode::NOT_FOUND),
         Denial::UnknownTool | Denial::MalformedParams { .. } | Denial::TooLarge { .. } => {
             Told::Error(code::INVALID_PARAMS, StatusCode::OK)
         }
-        Denial::ResultTooLarge { .. }
+        Denial::PathMoved
+        | Denial::ResultTooLarge { .. }
         | Denial::MalformedResult { .. }
         | Denial::InvalidResult(_)
         | Denial::UnusableOutput(_)

@@ -56,7 +56,7 @@ pub(crate) enum Concluded {
 }
 
 /// The progress token that a client put into its request, as JSON.
-fn progress_token(params: Option<&[u8]>) -> Option<Vec<u8>> {
+pub(crate) fn progress_token(params: Option<&[u8]>) -> Option<Vec<u8>> {
     let params = params.filter(|params| PROGRESS_TOKEN.may_be_in(params))?;
     member(member(params, "_meta")?, meta::PROGRESS_TOKEN).map(<[u8]>::to_vec)
 }
@@ -294,7 +294,8 @@ impl Running {
             }
         };
         let result_bytes = Some(result.len());
-        let checked = match caller.runtime.pipeline.check_result(&request, result) {
+        let pipeline = &caller.runtime.pipeline;
+        let checked = match pipeline.check_result(&request, &ticket, result).await {
             Ok(checked) => checked,
             Err(denial) => {
                 ticket.deny(
@@ -318,10 +319,13 @@ impl Running {
         });
         check_declared(caller, &server, checked.kind(), checked.bytes())?;
         let mut result = checked.bytes().clone();
-        if method_name == method::TOOLS_LIST {
+        if lists::is_list(method_name) {
             let cursor = request.params.as_deref().and_then(|p| member(p, "cursor"));
             let is_first = cursor.is_none();
-            result = lists::learn(&link, result, is_first);
+            result = lists::pass_on(caller, &link, method_name, result, is_first).await;
+        }
+        if method::is_cacheable(method_name) {
+            result = lists::for_one(result);
         }
         caller
             .runtime

@@ -24,6 +24,10 @@ fn start() -> CallStart {
         era_server: "legacy",
         arguments_bytes: 250,
         arguments_sha256: Some([7; 32]),
+        arguments: None,
+        oauth_client: None,
+        scopes: None,
+        verdict: None,
     }
 }
 

@@ -58,6 +58,27 @@ pub struct CallStart {
     pub arguments_bytes: u64,
     /// Its SHA-256.
     pub arguments_sha256: Option<[u8; 32]>,
+    /// What was sent along with what was known of who sent it, where the operator wants it kept whole.
+    pub arguments: Option<Box<[u8]>>,
+    /// The OAuth client that acts for the principal.
+    pub oauth_client: Option<Arc<str>>,
+    /// The scopes that opened it, separated by spaces; `None` where none was needed.
+    pub scopes: Option<Box<str>>,
+    /// What the permission model said; `None` where it was not asked.
+    pub verdict: Option<Verdict>,
+}
+
+/// What the permission model said of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// `allow`, `approved`, `ask`, `deny` or `observed`.
+    pub decision: &'static str,
+    /// The code of a denial that was only observed.
+    pub reason: Option<&'static str>,
+    /// The identifiers of the policies that determined it, separated by spaces.
+    pub policies: Arc<str>,
+    /// The version of the policies.
+    pub version: Arc<str>,
 }
 
 /// How a request ended.
@@ -212,6 +233,25 @@ pub struct CallRow {
     pub result_bytes: Option<u64>,
     pub duration_us: Option<u64>,
     pub completed_ms: Option<u64>,
+    pub decision: Option<String>,
+    pub decision_reason: Option<String>,
+    pub policies: Option<String>,
+    pub policy_version: Option<String>,
+    pub oauth_client: Option<String>,
+    pub scopes: Option<String>,
+}
+
+/// Scopes that opened calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopesUsed {
+    /// Who called.
+    pub principal: String,
+    /// The OAuth client that acted for them.
+    pub oauth_client: Option<String>,
+    /// The scopes, separated by spaces.
+    pub scopes: String,
+    /// When they last did, in Unix milliseconds.
+    pub last_ms: u64,
 }
 
 /// Why rows could not be read.
@@ -262,6 +302,50 @@ impl Calls<'_> {
             .await
     }
 
+    /// The calls whose arguments were kept, oldest first, at most `rows_max`, each with its arguments.
+    pub async fn kept(
+        self,
+        server: Option<String>,
+        since_ms: u64,
+        rows_max: u32,
+    ) -> Result<Vec<(CallRow, Vec<u8>)>, ReadError> {
+        self.readers
+            .run(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT calls.*, call_arguments.arguments AS kept FROM calls \
+                     JOIN call_arguments ON call_arguments.call_id = calls.id \
+                     WHERE (?1 IS NULL OR server = ?1) AND started_ms >= ?2 ORDER BY id LIMIT ?3",
+                )?;
+                let rows = statement
+                    .query_map(params![server, integer(since_ms), rows_max], |row| {
+                        Ok((read_row(row)?, row.get("kept")?))
+                    })?;
+                rows.collect()
+            })
+            .await
+    }
+
+    /// The scopes that opened calls, each with principal, OAuth client and when it last did, in Unix milliseconds.
+    pub async fn scopes_used(self) -> Result<Vec<ScopesUsed>, ReadError> {
+        self.readers
+            .run(|connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT principal, oauth_client, scopes, max(started_ms) FROM calls \
+                     WHERE scopes IS NOT NULL GROUP BY principal, oauth_client, scopes",
+                )?;
+                let rows = statement.query_map([], |row| {
+                    Ok(ScopesUsed {
+                        principal: row.get(0)?,
+                        oauth_client: row.get(1)?,
+                        scopes: row.get(2)?,
+                        last_ms: row.get::<_, i64>(3)?.unsigned_abs(),
+                    })
+                })?;
+                rows.collect()
+            })
+            .await
+    }
+
     /// How many calls have begun and not ended.
     pub async fn unfinished(self) -> Result<u64, ReadError> {
         self.readers
@@ -298,8 +382,9 @@ impl Open {
     ) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached(
             "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             ?15, ?16, ?17, ?18, ?19)",
+             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
         )?;
+        let verdict = start.verdict.as_ref();
         statement.execute(params![
             id,
             &*start.request_id,
@@ -326,7 +411,18 @@ impl Open {
             end.and_then(|end| end.result_bytes).map(integer),
             end.and_then(|end| end.duration_us).map(integer),
             end.and_then(|end| end.completed_ms).map(integer),
+            verdict.map(|verdict| verdict.decision),
+            verdict.and_then(|verdict| verdict.reason),
+            verdict.map(|verdict| &*verdict.policies),
+            verdict.map(|verdict| &*verdict.version),
+            start.oauth_client.as_deref(),
+            start.scopes.as_deref(),
         ])?;
+        if let Some(arguments) = &start.arguments {
+            connection
+                .prepare_cached("INSERT INTO call_arguments VALUES (?1, ?2)")?
+                .execute(params![id, &**arguments])?;
+        }
         if end.is_none() {
             self.ids.insert(id);
         }
@@ -475,6 +571,12 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         result_bytes: maybe("result_bytes")?,
         duration_us: maybe("duration_us")?,
         completed_ms: maybe("completed_ms")?,
+        decision: row.get("decision")?,
+        decision_reason: row.get("decision_reason")?,
+        policies: row.get("policies")?,
+        policy_version: row.get("policy_version")?,
+        oauth_client: row.get("oauth_client")?,
+        scopes: row.get("scopes")?,
     })
 }
 

@@ -6,11 +6,13 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod approvals;
 pub mod auth_events;
 pub mod browser_sessions;
 pub mod calls;
 pub mod client_registrations;
 pub mod consents;
+pub mod definitions;
 mod epoch;
 pub mod grants;
 mod migrate;
@@ -34,13 +36,17 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{Account, AccountLink, Accounts, Identity, NewAccount};
 pub use api_keys::{ApiKeyRow, ApiKeys};
+pub use approvals::{ApprovalRow, ApprovalState, Approvals, AskBounds, Asked, NewApproval};
 pub use auth_events::{
     AuthEvent, AuthEventFilter, AuthEventKind, AuthEventRow, AuthEvents, AuthOutcome,
 };
 pub use browser_sessions::{BrowserSession, BrowserSessions, NewBrowserSession, SessionSpan};
-pub use calls::{CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError};
+pub use calls::{
+    CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError, ScopesUsed, Verdict,
+};
 pub use client_registrations::{ClientRegistrationRow, ClientRegistrations};
 pub use consents::{Consent, Consents};
+pub use definitions::{DefinitionRow, Definitions};
 pub use grants::{Grant, Grants};
 pub use migrate::MigrateError;
 pub use oauth_clients::{OauthClient, OauthClients};
@@ -197,6 +203,22 @@ impl Store {
     /// The record of calls.
     pub fn calls(&self) -> Calls<'_> {
         Calls {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// Calls that a person is asked about.
+    pub fn approvals(&self) -> Approvals<'_> {
+        Approvals {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// What servers last defined.
+    pub fn definitions(&self) -> Definitions<'_> {
+        Definitions {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
         }

@@ -23,6 +23,7 @@ const STEPS: &[(&str, &str)] = &[
         "credentials",
         include_str!("migrations/0007_credentials.sql"),
     ),
+    ("decisions", include_str!("migrations/0008_decisions.sql")),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.

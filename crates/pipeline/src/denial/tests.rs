@@ -1,3 +1,5 @@
+use portcullis_constraint::Reason;
+
 use super::*;
 use crate::schema::{Invalid, Options, Validator};
 
@@ -22,6 +24,26 @@ fn every() -> Vec<Denial> {
         Denial::InsufficientScope { needed: None },
         Denial::InvalidArguments(faults()),
         Denial::UndecidedArguments,
+        Denial::Constraint(Box::new(Violation {
+            pointer: "/path".to_owned(),
+            kind: "path",
+            reason: Reason::OutsideRoots,
+        })),
+        Denial::UndecidedConstraint,
+        Denial::AddressRefused {
+            pointer: "/url".into(),
+        },
+        Denial::NotPermitted,
+        Denial::Forbidden,
+        Denial::UndecidedPolicy,
+        Denial::ApprovalRequired(Box::new(Approval {
+            id: "a".into(),
+            message: "m".to_owned(),
+            expires_ms: 1,
+        })),
+        Denial::ApprovalDenied,
+        Denial::ApprovalsExhausted,
+        Denial::PathMoved,
         Denial::TooLarge {
             member: "uri",
             max: 1,

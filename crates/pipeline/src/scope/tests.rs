@@ -59,7 +59,7 @@ fn check(granted: &str, asked: (&str, &str, &str), expected: Result<(), Option<&
         Some(target),
         Some(params),
     );
-    let checked = checked.map_err(|denial| match denial {
+    let checked = checked.map(drop).map_err(|denial| match denial {
         Denial::InsufficientScope { needed } => needed,
         other => panic!("{other}"),
     });

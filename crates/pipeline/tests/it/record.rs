@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_mcp::Era;
+use portcullis_pipeline::permissions::{self, Permissions, ServerRules};
 use portcullis_pipeline::{
     Ask, Catalog, Completion, Denial, Outcome, Pipeline, Principal, PrincipalKind, Request,
     RequestId, Settings, Timestamp, ToolDefinition,
 };
+use portcullis_policy::PolicyFile;
 use portcullis_store::{CallFilter, CallRow, Store};
 use proptest::prelude::*;
 
@@ -22,6 +24,20 @@ fn open(path: &Path) -> Store {
 fn tool() -> Arc<ToolDefinition> {
     let catalog = Catalog::build(vec![Bytes::from_static(TOOL.as_bytes())], None);
     Arc::clone(catalog.get("add").unwrap())
+}
+
+/// A permission model that permits everything.
+fn permissive() -> Permissions {
+    let policy = PolicyFile {
+        name: "all".into(),
+        text: "permit (principal, action, resource);".into(),
+    };
+    let settings = permissions::Settings {
+        files: vec![policy],
+        servers: [("maths".parse().unwrap(), ServerRules::default())].into(),
+        ..permissions::Settings::default()
+    };
+    Permissions::build(settings, Arc::default()).unwrap()
 }
 
 fn ada() -> Principal {
@@ -67,7 +83,7 @@ async fn rows(store: &Store) -> Vec<CallRow> {
 async fn a_call_passes_with_its_record() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("db"));
-    let pipeline = Pipeline::new(Settings::default(), store.clone());
+    let pipeline = Pipeline::new(Settings::default(), permissive(), store.clone());
     let (authorized, ticket) = pipeline.check_request(call()).await.unwrap();
     let begun = rows(&store).await;
     assert_eq!(begun[0].outcome, "started");
@@ -81,7 +97,8 @@ async fn a_call_passes_with_its_record() {
 
     let result = br#"{"content":[],"structuredContent":{"sum":3,"more":true}}"#;
     let body = pipeline
-        .check_result(&authorized, Bytes::from_static(result))
+        .check_result(&authorized, &ticket, Bytes::from_static(result))
+        .await
         .unwrap();
     assert_eq!(&body.bytes()[..], result);
     ticket.finish(completion(Outcome::Ok));
@@ -94,7 +111,7 @@ async fn a_call_passes_with_its_record() {
 async fn a_denial_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("db"));
-    let pipeline = Pipeline::new(Settings::default(), store.clone());
+    let pipeline = Pipeline::new(Settings::default(), permissive(), store.clone());
     let extra = r#"{"name":"add","arguments":{"a":1,"b":2,"c":"secret"}}"#;
     let denial = pipeline
         .check_request(request("tools/call", extra))
@@ -143,20 +160,25 @@ async fn a_denial_is_recorded() {
 #[tokio::test]
 async fn a_result_fits_its_output_schema() {
     let folder = tempfile::tempdir().unwrap();
-    let pipeline = Pipeline::new(Settings::default(), open(&folder.path().join("db")));
+    let pipeline = Pipeline::new(
+        Settings::default(),
+        permissive(),
+        open(&folder.path().join("db")),
+    );
     let (authorized, ticket) = pipeline.check_request(call()).await.unwrap();
-    let code = |result: &'static str| {
-        let checked = pipeline.check_result(&authorized, Bytes::from_static(result.as_bytes()));
+    let code = async |result: &'static str| {
+        let result = Bytes::from_static(result.as_bytes());
+        let checked = pipeline.check_result(&authorized, &ticket, result).await;
         checked.map(drop).map_err(|denial| denial.code())
     };
-    assert_eq!(code(r#"{"content":[]}"#), Err("malformed-result"));
+    assert_eq!(code(r#"{"content":[]}"#).await, Err("malformed-result"));
     assert_eq!(
-        code(r#"{"content":[],"structuredContent":{"sum":"3"}}"#),
+        code(r#"{"content":[],"structuredContent":{"sum":"3"}}"#).await,
         Err("invalid-result")
     );
-    assert_eq!(code(r#"{"content":[],"isError":true}"#), Ok(()));
+    assert_eq!(code(r#"{"content":[],"isError":true}"#).await, Ok(()));
     assert_eq!(
-        code(r#"{"content":[],"structuredContent":{"sum":3}}"#),
+        code(r#"{"content":[],"structuredContent":{"sum":3}}"#).await,
         Ok(())
     );
     let denial = Denial::MalformedResult {
@@ -169,7 +191,7 @@ async fn a_result_fits_its_output_schema() {
 async fn a_ticket_that_is_dropped_abandons_the_call() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("db"));
-    let pipeline = Pipeline::new(Settings::default(), store.clone());
+    let pipeline = Pipeline::new(Settings::default(), permissive(), store.clone());
     drop(pipeline.check_request(call()).await.unwrap());
     assert_eq!(rows(&store).await[0].outcome, "abandoned");
 }
@@ -178,7 +200,7 @@ async fn a_ticket_that_is_dropped_abandons_the_call() {
 async fn what_a_server_asks_is_recorded_too() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("db"));
-    let pipeline = Pipeline::new(Settings::default(), store.clone());
+    let pipeline = Pipeline::new(Settings::default(), permissive(), store.clone());
     let ask = |field: &str| Ask {
         id: RequestId::new(Timestamp(1), 1),
         at: Timestamp(1),
@@ -222,7 +244,7 @@ async fn a_full_disk_lets_nothing_pass() {
         ..Default::default()
     };
     let store = Store::open(&folder.path().join("db"), settings).unwrap();
-    let pipeline = Pipeline::new(Settings::default(), store);
+    let pipeline = Pipeline::new(Settings::default(), permissive(), store);
     let denial = loop {
         match pipeline.check_request(call()).await {
             Ok((_, ticket)) => ticket.finish(completion(Outcome::Ok)),
@@ -267,7 +289,7 @@ proptest! {
             let folder = tempfile::tempdir().unwrap();
             let store = open(&folder.path().join("db"));
             store.close().await;
-            let pipeline = Pipeline::new(Settings::default(), store);
+            let pipeline = Pipeline::new(Settings::default(), permissive(), store);
             let outcome = pipeline.check_request(request(&method, &params)).await;
             prop_assert!(outcome.is_err());
             Ok(())
@@ -279,7 +301,7 @@ proptest! {
 async fn sent(schema: &str, arguments: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("db"));
-    let pipeline = Pipeline::new(Settings::default(), store);
+    let pipeline = Pipeline::new(Settings::default(), permissive(), store);
     let definition = format!(r#"{{"name":"add","inputSchema":{schema}}}"#);
     let definition = ToolDefinition::compile(definition.into()).unwrap();
     let params = format!(r#"{{"name":"add","arguments":{arguments},"_meta":{{}}}}"#);

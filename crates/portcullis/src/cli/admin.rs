@@ -33,6 +33,68 @@ pub(crate) struct Base {
     pub url: Option<Url>,
 }
 
+/// Options of `approvals`.
+#[derive(Debug, Args)]
+pub(crate) struct Approvals {
+    /// Where the state is.
+    #[command(flatten)]
+    pub place: Place,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ApprovalsAction,
+}
+
+/// What to do with calls that wait for a person.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsAction {
+    /// Lists the calls that wait, newest first.
+    List(ApprovalsList),
+    /// Shows one call with its arguments, and why it is asked about.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Lets a call be made, once: this very call, by whoever wanted it, until its time ends.
+    ///
+    /// Exits with 1 if it no longer waits.
+    Allow {
+        /// Its id.
+        id: String,
+    },
+    /// Refuses a call. The same call is not asked about again for a while.
+    ///
+    /// Exits with 1 if it no longer waits.
+    Deny {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Options of `approvals list`.
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsList {
+    /// List those that were answered or have expired as well.
+    #[arg(long)]
+    pub all: bool,
+    /// How they are printed.
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
+/// Options of `scopes`.
+#[derive(Debug, Args)]
+pub(crate) struct Scopes {
+    /// Where the state is.
+    #[command(flatten)]
+    pub place: Place,
+    /// List those that were used as well, with when they last were.
+    #[arg(long)]
+    pub all: bool,
+    /// How they are printed.
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
 /// Options of `token`.
 #[derive(Debug, Args)]
 pub(crate) struct Token {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use portcullis_egress::Egress;
 use portcullis_oauth::client::{self, Credentials};
 use portcullis_oauth::vault::Vault;
 use portcullis_store::{Durability, Store};
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &cli::Connect, environment: &Environment) -> anyhow::Res
         let parts = client::Parts {
             store: store.clone(),
             vault: Arc::new(Vault::open(&directory.join(state::SEALING_KEY))?),
-            egress: Egress::new(&portcullis_egress::Settings::default())?,
+            egress: config.egress.build()?,
             public_url: match &args.url {
                 Some(url) => url.clone(),
                 None => access::public_url(&config, config.listen.address)?,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use portcullis_policy::PolicyFile;
 use portcullis_proxy::{Bound, Gateway, Runtime};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -19,6 +20,7 @@ use crate::config::mistakes::Mistakes;
 use crate::config::{Config, LogLevel};
 use crate::environment::Environment;
 use crate::output;
+use crate::permissions::RefusedPolicies;
 use crate::reload::{Cause, Watch};
 use crate::shutdown::Ending;
 use crate::state::{IfTaken, StateDirectory, default_directory};
@@ -79,21 +81,24 @@ impl Source<'_> {
 
 async fn serve(
     source: &Source<'_>,
-    config: Config,
+    mut config: Config,
     state: StateDirectory,
 ) -> anyhow::Result<ExitCode> {
     let mut ending = Ending::listen().context("signals cannot be received")?;
-    let mut watch = Watch::start(&source.path).context("signals cannot be received")?;
-    let wiring = Wiring::open(&config, state, source.environment)?;
+    let mut watch =
+        Watch::start(&watched(source, &config)).context("signals cannot be received")?;
+    let wiring = Wiring::open(&config, state, source.environment).await?;
     let bound = Bound::take(&config.listen).await?;
     let address = bound.local_addr();
     let access = wiring.access(&config, address).await?;
-    let runtime = wiring.build(&config, Some(access), None)?;
+    let policies = config.read_policies(address.ip().is_loopback())?;
+    let runtime = wiring.build(&config, &policies, Some(access), None)?;
     announce(&bound, &config)?;
     let gateway = Gateway::new(bound, runtime);
     let mut current = Current {
         address,
         config,
+        policies,
         served: gateway.runtime(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
@@ -114,7 +119,10 @@ async fn serve(
                 // Whoever would hear it has ended by itself.
                 stop.send(()).ok();
             }
-            cause = watch.next(), if stop.is_some() => current.reload(cause, source, &wiring).await,
+            cause = watch.next(), if stop.is_some() => {
+                current.reload(cause, source, &wiring).await;
+                watch.look_at(&watched(source, &current.config));
+            }
         }
     };
     info!(
@@ -125,6 +133,13 @@ async fn serve(
     drop(current);
     wiring.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a change of has the configuration read again.
+fn watched(source: &Source<'_>, config: &Config) -> Vec<PathBuf> {
+    let mut paths = vec![source.path.clone()];
+    paths.extend(config.policy.files.iter().cloned());
+    paths
 }
 
 /// Tells whoever started the gateway where it is.
@@ -149,6 +164,7 @@ fn log_warnings(warnings: &Mistakes) {
 struct Current {
     address: SocketAddr,
     config: Config,
+    policies: Vec<PolicyFile>,
     /// Where requests find the runtime that they begin with.
     served: Arc<ArcSwap<Runtime>>,
 }
@@ -160,10 +176,14 @@ impl Current {
             Ok(true) => info!(servers = self.config.servers.len(), "reloaded"),
             Ok(false) => {}
             Err(cause) => {
-                if let Some(Unusable::Mistakes(mistakes)) = cause.downcast_ref() {
-                    for line in mistakes.lines() {
-                        error!("{line}");
-                    }
+                let of_file = match cause.downcast_ref() {
+                    Some(Unusable::Mistakes(mistakes)) => std::slice::from_ref(mistakes),
+                    _ => &[],
+                };
+                let of_policies = cause.downcast_ref::<RefusedPolicies>();
+                let of_policies = of_policies.map_or(&[][..], |refused| &refused.0);
+                for line in of_file.iter().chain(of_policies).flat_map(Mistakes::lines) {
+                    error!("{line}");
                 }
                 error!("reload refused, the former configuration stays in use: {cause:#}");
             }
@@ -177,8 +197,10 @@ impl Current {
         source: &Source<'_>,
         wiring: &Wiring,
     ) -> anyhow::Result<bool> {
-        let (config, warnings) = source.read()?;
-        let same = serde_json::to_value(&config)? == serde_json::to_value(&self.config)?;
+        let (mut config, warnings) = source.read()?;
+        let policies = config.read_policies(self.address.ip().is_loopback())?;
+        let same = serde_json::to_value(&config)? == serde_json::to_value(&self.config)?
+            && policies == self.policies;
         if same && cause == Cause::File {
             return Ok(false);
         }
@@ -187,9 +209,11 @@ impl Current {
         }
         log_warnings(&warnings);
         let access = wiring.access(&config, self.address).await?;
-        let runtime = wiring.build(&config, Some(access), Some(&self.served.load_full()))?;
+        let previous = self.served.load_full();
+        let runtime = wiring.build(&config, &policies, Some(access), Some(&previous))?;
         self.served.store(runtime);
         self.config = config;
+        self.policies = policies;
         Ok(true)
     }
 }
@@ -207,6 +231,7 @@ fn fixed(new: &Config, old: &Config) -> Option<&'static str> {
         (new.listen.address != old.listen.address, "listen.address"),
         (paths(new) != paths(old), "listen.tls"),
         (new.state != old.state, "state"),
+        (new.egress != old.egress, "egress"),
         (new.record != old.record, "record"),
         (new.log != old.log, "log"),
     ];

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::WrongRequest;
 use crate::cli;
+use crate::config::policy::{self, Mode, Policy};
 use crate::config::{Config, Log, LogLevel};
 use crate::environment::Environment;
 use crate::state::{IfTaken, StateDirectory, default_directory};
@@ -57,8 +58,23 @@ pub(crate) fn run(
         cwd: args.cwd.clone(),
         ..serde_json::from_value(json!({}))?
     };
+    let mode = if args.observe {
+        Mode::Observe
+    } else {
+        Mode::Enforce
+    };
+    let of_server = policy::Server {
+        mode,
+        ..policy::Server::default()
+    };
     let config = Config {
         servers: BTreeMap::from([(name.to_string(), server)]),
+        policy: Policy {
+            preset: Some(args.preset),
+            files: args.policies.clone(),
+            servers: BTreeMap::from([(name.to_string(), of_server)]),
+            ..Policy::default()
+        },
         ..Config::default()
     };
     let directory = match &args.state_dir {

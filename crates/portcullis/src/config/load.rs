@@ -246,6 +246,10 @@ fn anchor(config: &mut Config, base: &FilePath) {
         anchor(&mut tls.key);
     }
     config.state.directory.as_mut().map(anchor);
+    config.policy.files.iter_mut().for_each(anchor);
+    for server in config.policy.servers.values_mut() {
+        server.roots.iter_mut().for_each(anchor);
+    }
     for server in config.servers.values_mut() {
         server.cwd.as_mut().map(anchor);
         let auth = server.auth.as_mut();

@@ -12,10 +12,10 @@ use toml::Spanned;
 use toml::de::DeValue;
 use url::{Host, Url};
 
-use super::Config;
 use super::document::{Document, Path};
 use super::mistakes::{Mistake, nearest};
 use super::secrets::Hidden;
+use super::{Config, Egress};
 
 /// Fewest characters of a client's token.
 const TOKEN_CHARS_MIN: usize = 32;
@@ -54,6 +54,7 @@ pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -
     for (name, server) in &config.servers {
         rules.server(name, server);
     }
+    rules.policy(config);
     if config.servers.is_empty() && !document.has(&Path::of(["servers"])) {
         let hint = "add a table such as `[servers.files]` with a `command` or a `url`";
         let message = "no servers: there is nothing to stand in front of";
@@ -61,6 +62,7 @@ pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -
             .found
             .push(Mistake::warning("no-servers", 0..0, message, "").hint(hint));
     }
+    rules.egress(&config.egress);
     rules.limits(&config.limits);
     rules.found
 }
@@ -141,6 +143,17 @@ impl Rules<'_> {
         }
     }
 
+    fn egress(&mut self, egress: &Egress) {
+        for (i, address) in egress.name_servers.iter().enumerate() {
+            if address.port() == 0 || address.ip().is_unspecified() {
+                let path = Path::of(["egress", "name_servers"]).index(i);
+                let message = format!("`{address}` is no address that a name server has");
+                let hint = "write its address and port, such as `127.0.0.1:53`";
+                self.value("bad-value", &path, &message, hint);
+            }
+        }
+    }
+
     fn scopes(&mut self, config: &Config) {
         for (name, scope) in &config.scopes {
             for (i, server) in scope.servers.iter().enumerate() {
@@ -164,6 +177,33 @@ impl Rules<'_> {
             let path = Path::of(["scopes", scope]);
             let hint = "a scope has a name that says what it opens, and patterns `SERVER/NAME`";
             self.value("bad-scope", &path, &invalid.to_string(), hint);
+        }
+    }
+
+    fn policy(&mut self, config: &Config) {
+        for (name, server) in &config.policy.servers {
+            let path = Path::of(["policy", "servers", name]);
+            if !config.servers.contains_key(name) {
+                let message = format!("`{name}` is not one of the servers");
+                let meant = nearest(name, config.servers.keys().map(String::as_str));
+                let hint = match meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "name a server of this file".to_owned(),
+                };
+                self.key("unknown-server", &path, &message, &hint);
+            }
+            if let Some(preset) = &server.preset
+                && portcullis_constraint::preset::load(preset).is_err()
+                && preset != "none"
+            {
+                let message = format!("there is no preset `{preset}`");
+                let names = portcullis_constraint::preset::names();
+                let hint = match nearest(preset, names) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "leave it out to have it found by the server's command".to_owned(),
+                };
+                self.value("unknown-preset", &path.key("preset"), &message, &hint);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::honest::FILES;
 use super::stage::{Front, Server, Side, Stage};
 use crate::config::Config;
 use crate::environment::Environment;
@@ -35,13 +36,14 @@ impl Gateway {
     /// Starts it in front of the stage's servers.
     pub(super) async fn start(stage: &Stage, environment: &Environment) -> anyhow::Result<Self> {
         let tokens = Tokens::new()?;
-        let config = config(stage, &tokens)?;
+        let mut config = config(stage, &tokens)?;
         let directory = StateDirectory::open(&stage.folder().join("state"), IfTaken::Refuse)?;
-        let wiring = Wiring::open(&config, directory, environment)?;
+        let policies = config.read_policies(true)?;
+        let wiring = Wiring::open(&config, directory, environment).await?;
         let bound = portcullis_proxy::Bound::take(&config.listen).await?;
         let address = bound.local_addr();
         let access = wiring.access(&config, address).await?;
-        let runtime = wiring.build(&config, Some(access), None)?;
+        let runtime = wiring.build(&config, &policies, Some(access), None)?;
         let gateway = portcullis_proxy::Gateway::new(bound, Arc::clone(&runtime));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(async {
@@ -90,13 +92,19 @@ impl Gateway {
 
 fn config(stage: &Stage, tokens: &Tokens) -> anyhow::Result<Config> {
     let mut servers = Map::new();
+    let files = stage.directory(Side::Gateway, Server::Honest).join(FILES);
+    std::fs::create_dir_all(&files)?;
     for server in [Server::Honest, Server::Hostile] {
         let command = stage.command(Side::Gateway, server).into_iter();
         let command = command
             .map(|part| part.into_string().ok())
             .collect::<Option<Vec<_>>>();
         let command = command.context("the path of this program is not UTF-8")?;
-        let entry = json!({"command": command, "timeout": TIMEOUT});
+        let entry = match server {
+            // Its own paths begin among its files.
+            Server::Honest => json!({"command": command, "timeout": TIMEOUT, "cwd": files}),
+            Server::Hostile => json!({"command": command, "timeout": TIMEOUT}),
+        };
         servers.insert(server.name().to_owned(), entry);
     }
     let config = json!({
@@ -107,6 +115,9 @@ fn config(stage: &Stage, tokens: &Tokens) -> anyhow::Result<Config> {
             "visitor": {"token": tokens.visitor},
         },
         "servers": Value::Object(servers),
+        "policy": {"servers": {"honest": {"tools": {"read_file": {"arguments": {
+            "/path": {"kind": "path", "roots": [files]},
+        }}}}}},
         "limits": {"response_bytes_max": "1MiB", "shutdown_timeout": "2s"},
     });
     Ok(serde_json::from_value(config)?)

@@ -17,17 +17,24 @@ pub(super) const OTHERS_NOTE: &str = "the spare key is under the third pot";
 /// The file of the server's directory that holds the notes.
 pub(super) const NOTES: &str = "notes.jsonl";
 
-const FILES: &str = "files";
-const PAGES: [(&str, &str); 2] = [
+/// The folder of the server's directory that it reads files from.
+pub(super) const FILES: &str = "files";
+/// The pages that the server finds. They are written by addresses, so that the demonstration asks no name server; the last is
+/// where a cloud gives a machine's credentials to whoever asks.
+const PAGES: [(&str, &str); 3] = [
     (
-        "https://example.com/",
+        "https://93.184.215.14/",
         "Example Domain. This domain is for use in examples.",
     ),
-    (
-        "https://example.org/menu",
-        "Today: leek soup, rye bread, baked apple.",
-    ),
+    (MENU, "Today: leek soup, rye bread, baked apple."),
+    (METADATA, CREDENTIALS),
 ];
+/// A page that anybody may read.
+pub(super) const MENU: &str = "https://93.184.215.15/menu";
+/// The address of a cloud's metadata service, and what it answers here.
+pub(super) const METADATA: &str =
+    "http://169.254.169.254/latest/meta-data/iam/security-credentials/demo";
+pub(super) const CREDENTIALS: &str = "demo-cloud-key-not-real";
 
 /// The server and its directory.
 #[derive(Debug)]

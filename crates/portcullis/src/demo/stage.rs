@@ -120,6 +120,11 @@ impl Stage {
         self.folder.path()
     }
 
+    /// The directory of a sample server.
+    pub(super) fn directory(&self, side: Side, server: Server) -> PathBuf {
+        directory(self.folder.path(), side, server)
+    }
+
     /// The program and arguments of a sample server.
     pub(super) fn command(&self, side: Side, server: Server) -> Vec<OsString> {
         let mut command = vec![self.program.clone().into_os_string()];

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::{Endpoint, Post, modern_meta, result_text};
+use super::honest::MENU;
 use super::stage::{Server, Side, Stage, Who};
 
 /// One step of the task.
@@ -44,7 +45,7 @@ pub(super) async fn run(stage: &Stage) -> Vec<Step> {
         "read a file (2026-07-28)",
         modern(stage, "read_file", json!({"path": "welcome.txt"})).await,
     );
-    let page = json!({"url": "https://example.org/menu"});
+    let page = json!({"url": MENU});
     step(
         "fetch a page (2025-11-25)",
         legacy(stage, "fetch_page", page).await,

@@ -35,7 +35,7 @@ async fn a_change_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("portcullis.toml");
     std::fs::write(&path, "a").unwrap();
-    let mut watch = Watch::start(&path).unwrap();
+    let mut watch = Watch::start(std::slice::from_ref(&path)).unwrap();
     std::fs::write(&path, "b").unwrap();
     assert_eq!(watch.next().await, Cause::File);
 }
@@ -45,7 +45,7 @@ async fn a_replaced_file_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("portcullis.toml");
     std::fs::write(&path, "a").unwrap();
-    let mut watch = Watch::start(&path).unwrap();
+    let mut watch = Watch::start(std::slice::from_ref(&path)).unwrap();
     let new = directory.path().join("new");
     std::fs::write(&new, "b").unwrap();
     std::fs::rename(&new, &path).unwrap();
@@ -62,7 +62,7 @@ async fn a_replaced_link_is_noticed() {
     }
     std::os::unix::fs::symlink("one", at("..data")).unwrap();
     std::os::unix::fs::symlink("..data/portcullis.toml", at("portcullis.toml")).unwrap();
-    let mut watch = Watch::start(&at("portcullis.toml")).unwrap();
+    let mut watch = Watch::start(&[at("portcullis.toml")]).unwrap();
     std::os::unix::fs::symlink("two", at("..new")).unwrap();
     std::fs::rename(at("..new"), at("..data")).unwrap();
     assert_eq!(watch.next().await, Cause::File);

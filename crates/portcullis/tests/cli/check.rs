@@ -70,8 +70,8 @@ command = "x"
    · ───┬──
    ·    ╰── unknown key
    ╰────
-  help: the keys here are `clients`, `credentials`, `limits`, `listen`, `log`, `oauth`, `record`,
-        `scopes`, `servers` and `state`
+  help: the keys here are `listen`, `clients`, `oauth`, `scopes`, `servers`, `credentials`,
+        `policy`, `egress`, `limits`, `state`, `record` and `log`
 
   × there is no setting `listen.adress`
    ╭─[portcullis.toml:4:1]
@@ -822,21 +822,21 @@ fn mistakes_for_a_program() {
     let value: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_snapshot!(format!("{value:#}"), @r#"
 {
+  "ok": false,
   "file": "portcullis.toml",
+  "servers": null,
   "mistakes": [
     {
+      "severity": "error",
       "code": "unknown-key",
-      "column": 1,
-      "hint": "did you mean `address`?",
-      "length": 6,
-      "line": 2,
       "message": "there is no setting `listen.adress`",
+      "hint": "did you mean `address`?",
+      "line": 2,
+      "column": 1,
       "offset": 9,
-      "severity": "error"
+      "length": 6
     }
-  ],
-  "ok": false,
-  "servers": null
+  ]
 }
 "#);
 }
@@ -850,5 +850,5 @@ fn a_good_file_for_a_program() {
         "portcullis.toml",
     ]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    assert_snapshot!(ran.stdout.trim_end(), @r#"{"file":"portcullis.toml","mistakes":[],"ok":true,"servers":1}"#);
+    assert_snapshot!(ran.stdout.trim_end(), @r#"{"ok":true,"file":"portcullis.toml","servers":1,"mistakes":[]}"#);
 }

@@ -34,9 +34,12 @@ Commands:
   wrap         Protects one local server, without a configuration
   stdio        Serves one client on standard input and output, from a configuration file
   check        Checks a configuration file and shows everything that is wrong in it
+  policy       Checks, explains, tests and replays policies
+  approvals    Shows calls that wait for a person's yes, and answers them
   token        Makes, lists and revokes API keys, by which programs enter
   user         Invites people, and changes, lists and removes their accounts
   secret       Sets, lists and removes secrets that servers need, sealed in the state directory
+  scopes       Lists scopes that were granted and have never opened anything
   keys         Changes and lists the keys that sign access tokens
   events       Prints the record of authentication events, newest first
   connect      Connects to a server where the gateway's own pages cannot be used

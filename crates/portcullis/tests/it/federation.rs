@@ -437,6 +437,8 @@ async fn one_server_s_answers_pass_byte_for_byte() {
             let list = r#"{"tools" : [ {"name":"odd","inputSchema":{"type":"object" , "x-v":1e2},"vendor":[ 1 ]} ],
                 "resultType":"complete" ,"ttlMs":5,"cacheScope":"public","y":0.10}"#.replace('\n', " ");
             let read = r#"{"contents":[ {"uri":"x:\u0031","text":"a","vendor":1E5} ],"resultType":"complete","ttlMs":1, "cacheScope":"private"}"#;
+            // But for the word that lets caches show it to others.
+            let shown = list.replace("public", "private");
             let release = Arc::new(Notify::new());
             let (answer, released) = (odd.clone(), Arc::clone(&release));
             let listed = list.clone();
@@ -463,7 +465,7 @@ async fn one_server_s_answers_pass_byte_for_byte() {
             let gateway = Gateway::start(&server.entry("odd", over_stdio, "")).await;
             let client = AnyClient::at(&gateway.one("odd"), is_modern, json!({})).await;
             for (method, params, expected) in [
-                ("tools/list", json!({}), list.as_str()),
+                ("tools/list", json!({}), shown.as_str()),
                 ("resources/read", json!({ "uri": "x:1" }), read),
                 (
                     "tools/call",

@@ -1,10 +1,12 @@
 //! The gateway as its clients and servers meet it: the real binary, over sockets and pipes.
 #![cfg(test)]
 
+mod approvals;
 mod attacks;
 mod authentication;
 mod bridge;
 mod cancel;
+mod constraints;
 mod credentials;
 mod demo;
 mod endpoint;
@@ -17,6 +19,15 @@ mod legacy;
 mod limits;
 mod mirror;
 mod oauth;
+mod oauth_certificates;
+mod oauth_codes;
+mod oauth_consent;
+mod oauth_keys;
+mod oauth_mix_up;
+mod oauth_peers;
+mod oauth_rebinding;
+mod oauth_ssrf;
+mod oauth_support;
 mod origin;
 mod record;
 mod reload;

@@ -13,7 +13,7 @@ use crate::authentication::{call, connect};
 use crate::support::{Gateway, Peer, Setup, echo, legacy};
 
 /// The secret of the client `robot`, and a word that is to be found nowhere.
-const SECRET: &str = "robot-canary-deadbeef-0123456789abcdef";
+pub(crate) const ROBOT_SECRET: &str = "robot-canary-deadbeef-0123456789abcdef";
 
 const ACCESS: &str = r#"
 [oauth.server.clients.robot]
@@ -33,7 +33,7 @@ servers = ["two"]
 "#;
 
 async fn gateway(recorder: &Recorder) -> Gateway {
-    let setup = Setup::new().with(ACCESS).env("ROBOT", SECRET);
+    let setup = Setup::new().with(ACCESS).env("ROBOT", ROBOT_SECRET);
     let setup = setup.url("one", &recorder.url(), "modern");
     setup.url("two", &recorder.url(), "modern").start().await
 }
@@ -58,12 +58,17 @@ async fn form(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> (u16, V
 }
 
 /// An access token that a client of the configuration gets by its secret.
-async fn token_of(gateway: &Gateway, client: &str, endpoint: &str, scope: &str) -> String {
+pub(crate) async fn token_of(
+    gateway: &Gateway,
+    client: &str,
+    endpoint: &str,
+    scope: &str,
+) -> String {
     let resource = format!("{}{endpoint}", gateway.harness.url());
     let fields = [
         ("grant_type", "client_credentials"),
         ("client_id", client),
-        ("client_secret", SECRET),
+        ("client_secret", ROBOT_SECRET),
         ("resource", &resource),
         ("scope", scope),
     ];
@@ -269,7 +274,7 @@ async fn a_token_that_is_revoked_ends_at_the_next_request() {
     let fields = [
         ("token", one.as_str()),
         ("client_id", "robot"),
-        ("client_secret", SECRET),
+        ("client_secret", ROBOT_SECRET),
     ];
     assert_eq!(form(&gateway, "/oauth/revoke", &fields).await.0, 200);
     assert_eq!(over(&gateway, &mut sender, Some(&one)).await, 401);
@@ -314,7 +319,7 @@ async fn no_secret_is_written_down() {
     }
     let files = gateway.files();
     let output = gateway.harness.output();
-    for secret in [&*token, SECRET, "wrong-canary-0123456789"] {
+    for secret in [&*token, ROBOT_SECRET, "wrong-canary-0123456789"] {
         let found = memchr::memmem::find(&files, secret.as_bytes());
         assert_eq!(found, None, "{secret}");
         assert!(!output.contains(secret), "{secret}");

@@ -7,6 +7,7 @@ fn authenticator() -> Authenticator {
         "alice".to_owned(),
         Client {
             token: TOKEN.to_owned(),
+            groups: Vec::new(),
         },
     )]);
     Authenticator::build(&clients, WithoutCredential::Nobody, None).unwrap()
@@ -53,6 +54,7 @@ fn short_and_shared_tokens_are_refused() {
         "a".to_owned(),
         Client {
             token: "short".to_owned(),
+            groups: Vec::new(),
         },
     )]);
     assert_eq!(
@@ -61,6 +63,7 @@ fn short_and_shared_tokens_are_refused() {
     );
     let client = || Client {
         token: TOKEN.to_owned(),
+        groups: Vec::new(),
     };
     let same = BTreeMap::from([("a".to_owned(), client()), ("b".to_owned(), client())]);
     assert!(matches!(

@@ -58,7 +58,7 @@ pub(crate) fn connect_first(
     }
 }
 
-/// Takes the client's answer to our own question out of a request's parameters; whether it was there.
+/// Takes the client's answers to our own questions out of a request's parameters; whether there was one.
 pub(crate) fn take_answer(params: &mut Object<'_>) -> bool {
     let Some(raw) = params.get("inputResponses").map(<[u8]>::to_vec) else {
         return false;
@@ -66,8 +66,16 @@ pub(crate) fn take_answer(params: &mut Object<'_>) -> bool {
     let Some(mut responses) = Object::parse(&raw) else {
         return false;
     };
-    if responses.remove(KEY).is_none() {
+    let own: Vec<String> = responses
+        .iter()
+        .map(|(key, _)| key.to_owned())
+        .filter(|key| key == KEY || super::approval::is_own(key))
+        .collect();
+    if own.is_empty() {
         return false;
+    }
+    for key in &own {
+        responses.remove(key);
     }
     if responses.is_empty() {
         params.remove("inputResponses");

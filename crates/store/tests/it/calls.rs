@@ -23,6 +23,10 @@ pub(crate) fn start(request_id: &str) -> CallStart {
         era_server: "legacy",
         arguments_bytes: 250,
         arguments_sha256: Some([7; 32]),
+        arguments: None,
+        oauth_client: None,
+        scopes: None,
+        verdict: None,
     }
 }
 

@@ -47,6 +47,21 @@ fn relative_paths_start_at_the_files_directory() {
 }
 
 #[test]
+fn a_name_server_has_an_address_and_a_port() {
+    let check = |text: &str, expected: bool| {
+        let Read { config, list, .. } = read(&format!("egress.name_servers = [\"{text}\"]"));
+        let is_good = config.is_some() && list.iter().all(|mistake| mistake.code == "no-servers");
+        assert_eq!(is_good, expected, "{text}: {list:?}");
+    };
+    check("127.0.0.1:53", true);
+    check("[2001:db8::53]:53", true);
+    check("127.0.0.1:0", false);
+    check("0.0.0.0:53", false);
+    check("127.0.0.1", false);
+    check("dns.example:53", false);
+}
+
+#[test]
 fn a_reference_reaches_every_string() {
     let text = r#"
         clients.a.token = "${TOKEN}"

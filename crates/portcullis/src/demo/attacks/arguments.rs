@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Attack, Bare, Boundary, Era, Gateway, Server, Side, Stage, Who};
 use super::{barrier, brief, handed, refused};
 use crate::demo::client::result_text;
-use crate::demo::honest::{OTHERS_NOTE, SECRET};
+use crate::demo::honest::{CREDENTIALS, OTHERS_NOTE, SECRET};
 
 /// What the attack is after.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ struct Case {
     goal: Goal,
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 8] = [
     Case {
         name: "an undeclared argument (`admin: true`)",
         tool: "read_file",
@@ -38,6 +38,12 @@ const CASES: [Case; 6] = [
         name: "an undeclared argument (`as_user`)",
         tool: "list_notes",
         arguments: r#"{"as_user":"bob"}"#,
+        goal: Goal::Reads(OTHERS_NOTE),
+    },
+    Case {
+        name: "a path that leads out of its folder",
+        tool: "read_file",
+        arguments: r#"{"path":"../notes.jsonl"}"#,
         goal: Goal::Reads(OTHERS_NOTE),
     },
     Case {
@@ -57,6 +63,12 @@ const CASES: [Case; 6] = [
         tool: "delete_note",
         arguments: "{}",
         goal: Goal::Erases,
+    },
+    Case {
+        name: "a page within the cloud's own network",
+        tool: "fetch_page",
+        arguments: r#"{"url":"http://169.254.169.254/latest/meta-data/iam/security-credentials/demo"}"#,
+        goal: Goal::Reads(CREDENTIALS),
     },
     Case {
         name: "a tool that is on no list",

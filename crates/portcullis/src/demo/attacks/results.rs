@@ -81,7 +81,10 @@ impl Poison {
             Self::Internals => [INTERNAL_PATH, INTERNAL_TOKEN, "10.0.0.5", "Traceback"]
                 .iter()
                 .any(|inside| text.contains(inside)),
-            Self::BrokenText => text.contains(char::REPLACEMENT_CHARACTER) || text.contains("caf"),
+            // The word itself may stand in an identifier, which has the digits `a` to `f`.
+            Self::BrokenText => {
+                text.contains(char::REPLACEMENT_CHARACTER) || text.contains("caf\u{e9}")
+            }
             Self::Bytes(size) => body.len() >= size,
         }
     }
