@@ -23,7 +23,7 @@ use crate::rule::url::UrlRule;
 use crate::rule::{Rule, Rules};
 
 /// The narrowest rule for an argument that admits all `values`: one for each call, repetitions included. It is of the kind of
-/// `proposal`, such as [`crate::infer`] or a preset gives, and keeps what that says besides; without one, values that look
+/// `proposal`, such as [`crate::infer()`] or a preset gives, and keeps what that says besides; without one, values that look
 /// like URLs, paths or numbers are taken for such.
 ///
 /// `None` where nothing admits all: values of several types, or paths to secrets. Reads the file system for paths that are here:

@@ -5,7 +5,7 @@
 //! and where two readers could differ, hands back the one spelling that may be sent on. What cannot
 //! be parsed is refused.
 //!
-//! [`Constraints::check`] judges one call. [`infer`] and [`preset`] propose rules for a person to
+//! [`Constraints::check`] judges one call. [`infer()`] and [`preset`] propose rules for a person to
 //! review, and [`defaults`] are those that hold even where nobody configured any. Names are not
 //! resolved here: [`Checked::hosts`] lists what the caller has to resolve and check.
 
