@@ -14,6 +14,8 @@ use super::server::{self, Handler};
 pub(super) const SECRET: &str = "demo-launch-code-8823-not-real";
 /// The text of another person's note.
 pub(super) const OTHERS_NOTE: &str = "the spare key is under the third pot";
+/// The text of a file beside the folder that may be read.
+pub(super) const DIARY: &str = "dear diary, nobody is to read this";
 /// The file of the server's directory that holds the notes.
 pub(super) const NOTES: &str = "notes.jsonl";
 
@@ -53,6 +55,8 @@ impl Honest {
             ),
             ("shopping.txt", "rye bread, apples, lamp oil\n"),
             ("private/launch.txt", SECRET),
+            // Beside the folder, not in it.
+            ("../diary.txt", DIARY),
         ] {
             seed(&directory.join(FILES).join(path), text)?;
         }

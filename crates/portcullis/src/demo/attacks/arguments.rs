@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Attack, Bare, Boundary, Era, Gateway, Server, Side, Stage, Who};
 use super::{barrier, brief, handed, refused};
 use crate::demo::client::result_text;
-use crate::demo::honest::{CREDENTIALS, OTHERS_NOTE, SECRET};
+use crate::demo::honest::{CREDENTIALS, DIARY, OTHERS_NOTE, SECRET};
 
 /// What the attack is after.
 #[derive(Clone, Copy)]
@@ -43,8 +43,8 @@ const CASES: [Case; 8] = [
     Case {
         name: "a path that leads out of its folder",
         tool: "read_file",
-        arguments: r#"{"path":"../notes.jsonl"}"#,
-        goal: Goal::Reads(OTHERS_NOTE),
+        arguments: r#"{"path":"../diary.txt"}"#,
+        goal: Goal::Reads(DIARY),
     },
     Case {
         name: "a query in place of a number",
