@@ -277,10 +277,8 @@ impl Peers {
                 for (name, server) in &self.servers {
                     let Some(words) = &server.http else { continue };
                     let remote = serve(words, log)?;
-                    entries.push(format!(
-                        "[servers.{name}]\nurl = {}\n",
-                        gateway::quoted(remote.url.as_str())
-                    ));
+                    let url = gateway::quoted(remote.url.as_str());
+                    entries.push(entry(name, &format!("url = {url}\n")));
                     pairs.push(Pair {
                         server: name.clone(),
                         left: remote.url.clone(),
@@ -407,7 +405,7 @@ impl Peers {
             .within(COMPARISON_MAX)
     }
 
-    /// A configuration with every server as a local one. What is compared is how messages are carried, so policies only observe.
+    /// A configuration with every server as a local one.
     fn config(&self) -> String {
         let entries = self.servers.iter().map(|(name, server)| {
             let env = server
@@ -415,11 +413,8 @@ impl Peers {
                 .iter()
                 .map(|(key, value)| format!("{key} = {}", gateway::quoted(value.as_str())));
             let env = env.collect::<Vec<_>>().join(", ");
-            format!(
-                "[servers.{name}]\ncommand = {}\nenv = {{ {env} }}\n\
-                 [policy.servers.{name}]\nmode = \"observe\"\n",
-                json!(server.command)
-            )
+            let command = json!(server.command);
+            entry(name, &format!("command = {command}\nenv = {{ {env} }}\n"))
         });
         entries.collect()
     }
@@ -433,6 +428,11 @@ impl Peers {
         }
         Ok(())
     }
+}
+
+/// A server in a configuration. What is compared is how messages are carried, so policies only observe.
+fn entry(name: &str, settings: &str) -> String {
+    format!("[servers.{name}]\n{settings}[policy.servers.{name}]\nmode = \"observe\"\n")
 }
 
 /// The endpoint that puts `portcullis wrap` before a server's own command, which the scripts put for `@`.
