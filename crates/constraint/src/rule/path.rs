@@ -74,7 +74,9 @@ pub struct ResolvedPath {
     /// The absolute path that the server is sent, or will make of what it is sent.
     sent: PathBuf,
     files: Files,
-    /// What stood on the way beneath the root, for a path that is only read.
+    /// How many components are beneath the root, for a path that is only read; else none.
+    beneath: usize,
+    /// What stood there.
     marks: Vec<Option<Mark>>,
 }
 
@@ -88,7 +90,8 @@ struct Mark {
     changed: (i64, i64),
 }
 
-/// The marks of the last `count` components of a path, as far as they exist.
+/// The marks of the last `count` components of a path, as far as they exist. Where one is missing, that of the directory which lacks
+/// it comes besides: it changes when something is put there.
 fn marks(path: &std::path::Path, count: usize) -> Vec<Option<Mark>> {
     use std::os::unix::fs::MetadataExt as _;
     let mark = |place: &std::path::Path| {
@@ -99,7 +102,11 @@ fn marks(path: &std::path::Path, count: usize) -> Vec<Option<Mark>> {
             changed: (found.ctime(), found.ctime_nsec()),
         })
     };
-    path.ancestors().take(count).map(mark).collect()
+    let mut marks: Vec<Option<Mark>> = path.ancestors().take(count).map(mark).collect();
+    if marks.contains(&None) {
+        marks.push(path.ancestors().find_map(mark));
+    }
+    marks
 }
 
 impl ResolvedPath {
@@ -112,8 +119,7 @@ impl ResolvedPath {
             Files::Here => Absolute::of(&self.sent)
                 .and_then(|sent| sent.resolve(Files::Here).ok())
                 .is_some_and(|resolution| {
-                    resolution.path == self.path
-                        && self.marks == marks(&self.path, self.marks.len())
+                    resolution.path == self.path && self.marks == marks(&self.path, self.beneath)
                 }),
         }
     }
@@ -221,6 +227,7 @@ impl Path {
         let beneath = self.components_beneath(&resolution);
         let resolved = ResolvedPath {
             pointer: String::new(),
+            beneath,
             marks: marks(&resolution.path, beneath),
             path: resolution.path,
             sent,

@@ -324,6 +324,29 @@ fn a_link_that_is_swapped_after_the_check_is_noticed() {
 }
 
 #[test]
+fn what_was_missing_for_a_moment_and_was_a_link_meanwhile_is_noticed() {
+    let tree = Tree::new();
+    let constraints = tree.constraints(&json!({"access": "read"}));
+    for path in ["missing.txt", "sub/missing.txt"] {
+        let place = tree.root().join(path);
+        let directory = place.parent().unwrap().to_owned();
+        let checked = check(&constraints, path).unwrap();
+        assert!(checked.paths[0].still_leads_there(), "{path}");
+        let before = std::fs::symlink_metadata(&directory).unwrap();
+        // The clock of changes may stand still for some milliseconds.
+        loop {
+            std::os::unix::fs::symlink("../outside", &place).unwrap();
+            std::fs::remove_file(&place).unwrap();
+            let after = std::fs::symlink_metadata(&directory).unwrap();
+            if ctime(&after) != ctime(&before) {
+                break;
+            }
+        }
+        assert!(!checked.paths[0].still_leads_there(), "{path}");
+    }
+}
+
+#[test]
 fn what_is_swapped_for_a_link_and_back_while_it_is_read_is_noticed() {
     let tree = Tree::new();
     let constraints = tree.constraints(&json!({"access": "read"}));
