@@ -28,6 +28,7 @@ mod scope;
 mod ticket;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_mcp::{RpcError, ServerName, method};
 use portcullis_policy::{Decision, DenyReason};
@@ -54,6 +55,9 @@ use bytes::Bytes;
 use constrain::Constrained;
 use notes::Notes;
 use permissions::{Mode, State};
+
+/// How long a question to a person can be looked up at least.
+const APPROVALS_KEPT_MIN: Duration = Duration::from_hours(24);
 
 /// The bounds that every message is held to. Sizes are in bytes.
 #[derive(Clone, Debug)]
@@ -246,7 +250,7 @@ impl Pipeline {
     ) -> Result<Examined, Denial> {
         let permissions = &self.permissions;
         let state = permissions.state_for(request);
-        let constrained = match state.tool_of(request) {
+        let constrained = match state.tool_of(request)? {
             Some(tool) => {
                 let are_read = authorize::reads_arguments(&state, request);
                 constrain::check(request, tool, are_read, permissions.host_check()).await?
@@ -340,6 +344,18 @@ impl Pipeline {
     pub async fn approval_state(&self, id: &str) -> Result<Option<ApprovalState>, ReadError> {
         let row = self.store.approvals().get(id.to_owned()).await?;
         Ok(row.map(|row| row.state))
+    }
+
+    /// Forgets questions to people that nothing depends on any more: a day after they were asked, or when their no stands no longer.
+    pub async fn forget_approvals(&self, at: Timestamp) -> Result<usize, RecordError> {
+        let approvals = self.permissions.approvals();
+        let kept = approvals
+            .no_stands
+            .max(approvals.window)
+            .max(APPROVALS_KEPT_MIN);
+        let before_ms =
+            at.0.saturating_sub(approve::millis(approvals.life.saturating_add(kept)));
+        self.store.approvals().forget(before_ms, at.0).await
     }
 
     /// Takes note of what a server defines, so that policies are typed by it, now and after a restart.

@@ -20,7 +20,7 @@ use portcullis_mcp::{Object, ServerName};
 use portcullis_policy::{Hints, Mistake, Policies, PolicyFile, ServerShape, ToolShape};
 
 use crate::history::Counts;
-use crate::{Catalog, History, Request};
+use crate::{Catalog, Denial, History, Request};
 
 /// A tool as it is counted: `SERVER/TOOL`.
 pub(crate) fn path_of(request: &Request) -> String {
@@ -221,9 +221,14 @@ pub(crate) struct Tool {
 }
 
 impl State {
-    /// What is in force for the tool that a request calls.
-    pub(crate) fn tool_of(&self, request: &Request) -> Option<&Tool> {
-        self.tool(&request.server, &request.tool.as_ref()?.name)
+    /// What is in force for the tool that a request calls, as it is defined now; `None` for a request that calls none.
+    pub(crate) fn tool_of(&self, request: &Request) -> Result<Option<&Tool>, Denial> {
+        let Some(called) = &request.tool else {
+            return Ok(None);
+        };
+        let known = self.tool(&request.server, &called.name);
+        let known = known.filter(|known| known.raw == called.raw);
+        known.map(Some).ok_or(Denial::UndecidedPolicy)
     }
 
     fn tool(&self, server: &ServerName, name: &str) -> Option<&Tool> {
@@ -350,11 +355,10 @@ impl Permissions {
         let Some(tool) = &request.tool else {
             return state;
         };
-        let server = &request.server;
-        let known = state.tool(server, &tool.name);
-        if known.is_some_and(|known| known.raw == tool.raw) {
+        if state.tool_of(request).is_ok() {
             return state;
         }
+        let server = &request.server;
         {
             let mut definitions = self.learnt.definitions.lock();
             let known = definitions.entry(server.clone()).or_default();
@@ -380,7 +384,8 @@ impl Permissions {
                 unfit.insert(server.clone());
                 match compile(&self.settings, &definitions, Some(&previous), &unfit) {
                     Ok(state) => state,
-                    // The policies fitted without the server before.
+                    // They fitted without the server before. What is in force stays, and knows nothing of the new definitions, whose calls are
+                    // undecided.
                     Err(_same) => return,
                 }
             }

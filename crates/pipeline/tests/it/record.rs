@@ -28,9 +28,14 @@ fn tool() -> Arc<ToolDefinition> {
 
 /// A permission model that permits everything.
 fn permissive() -> Permissions {
+    model("permit (principal, action, resource);")
+}
+
+/// A permission model of these policies.
+fn model(policies: &str) -> Permissions {
     let policy = PolicyFile {
         name: "all".into(),
-        text: "permit (principal, action, resource);".into(),
+        text: policies.into(),
     };
     let settings = permissions::Settings {
         files: vec![policy],
@@ -359,5 +364,27 @@ async fn a_null_for_an_optional_argument_is_taken_out() {
             "invalid-arguments",
             "{arguments}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_question_to_a_person_is_forgotten_after_a_day() {
+    const HOUR_MS: u64 = 3_600_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"));
+    let asking = "permit (principal, action, resource) when { context.approved };";
+    let pipeline = Pipeline::new(Settings::default(), model(asking), store);
+    let denied = pipeline.check_request(call()).await;
+    let Err(Denial::ApprovalRequired(approval)) = denied else {
+        panic!("{denied:?}");
+    };
+    let asked = call().at.0;
+    for (later, is_known) in [(23 * HOUR_MS, true), (25 * HOUR_MS, false)] {
+        pipeline
+            .forget_approvals(Timestamp(asked + later))
+            .await
+            .unwrap();
+        let state = pipeline.approval_state(&approval.id).await.unwrap();
+        assert_eq!(state.is_some(), is_known, "{later}");
     }
 }
