@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use portcullis_mcp::ServerName;
 
 use crate::Timestamp;
 
@@ -31,14 +32,21 @@ pub struct Counts {
 /// The recent past of all principals.
 #[derive(Debug)]
 pub struct History {
-    principals: Cache<Arc<str>, Arc<Mutex<Past>>>,
+    principals: Cache<Arc<str>, Past>,
 }
 
+/// The recent past of one principal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past(Arc<Mutex<Deeds>>);
+
+/// A tool as it is counted: its server, and the server's own name for it.
+pub(crate) type Called<'a> = (&'a ServerName, &'a str);
+
 #[derive(Debug, Default)]
-struct Past {
+struct Deeds {
     calls: Ring,
     denials: Ring,
-    tools: HashMap<Box<str>, Ring>,
+    tools: HashMap<ServerName, HashMap<Box<str>, Ring>>,
 }
 
 /// Counts by minute.
@@ -100,45 +108,67 @@ impl Default for History {
 }
 
 impl History {
-    /// Counts a request of a principal, by its identity: for a tool, called `SERVER/TOOL`, if it is for one.
-    pub(crate) fn add(&self, identity: &Arc<str>, tool: Option<&str>, denied: bool, at: Timestamp) {
-        let past = self
-            .principals
-            .get_with(Arc::clone(identity), Arc::<Mutex<Past>>::default);
+    /// The past of a principal, by its identity.
+    pub(crate) fn of(&self, identity: &Arc<str>) -> Past {
+        self.principals
+            .get_with(Arc::clone(identity), Past::default)
+    }
+}
+
+impl Past {
+    /// Counts a request, for a tool if it calls one.
+    pub(crate) fn add(&self, called: Option<Called<'_>>, denied: bool, at: Timestamp) {
         let minute = at.0 / MINUTE_MS;
-        let mut past = past.lock();
+        let mut deeds = self.0.lock();
         if denied {
-            past.denials.add(minute);
+            deeds.denials.add(minute);
             return;
         }
-        past.calls.add(minute);
-        let Some(tool) = tool else { return };
-        if let Some(ring) = past.tools.get_mut(tool) {
-            ring.add(minute);
-        } else {
-            if past.tools.len() >= TOOLS_MAX {
-                past.tools.retain(|_, ring| ring.total(minute) > 0);
-            }
-            if past.tools.len() < TOOLS_MAX {
-                past.tools.entry(tool.into()).or_default().add(minute);
-            }
+        deeds.calls.add(minute);
+        if let Some(called) = called {
+            deeds.add_call(called, minute);
         }
     }
 
-    /// What a principal has done within the hour before `at`.
-    pub(crate) fn of(&self, identity: &str, tool: Option<&str>, at: Timestamp) -> Counts {
-        let Some(past) = self.principals.get(identity) else {
-            return Counts::default();
-        };
+    /// What the principal has done within the hour before `at`, and how much of that was for one tool.
+    pub(crate) fn counts(&self, called: Option<Called<'_>>, at: Timestamp) -> Counts {
         let minute = at.0 / MINUTE_MS;
-        let mut past = past.lock();
+        let mut deeds = self.0.lock();
         Counts {
-            calls: past.calls.total(minute),
-            denials: past.denials.total(minute),
-            calls_of_tool: tool
-                .and_then(|tool| past.tools.get_mut(tool))
+            calls: deeds.calls.total(minute),
+            denials: deeds.denials.total(minute),
+            calls_of_tool: called
+                .and_then(|called| deeds.calls_of(called))
                 .map_or(0, |ring| ring.total(minute)),
         }
+    }
+}
+
+impl Deeds {
+    fn calls_of(&mut self, (server, tool): Called<'_>) -> Option<&mut Ring> {
+        self.tools.get_mut(server)?.get_mut(tool)
+    }
+
+    fn add_call(&mut self, called: Called<'_>, minute: u64) {
+        if let Some(ring) = self.calls_of(called) {
+            ring.add(minute);
+            return;
+        }
+        if self.tools_counted() >= TOOLS_MAX {
+            for tools in self.tools.values_mut() {
+                tools.retain(|_, ring| ring.total(minute) > 0);
+            }
+            self.tools.retain(|_, tools| !tools.is_empty());
+        }
+        if self.tools_counted() < TOOLS_MAX {
+            let (server, tool) = called;
+            let tools = self.tools.entry(server.clone()).or_default();
+            tools.entry(tool.into()).or_default().add(minute);
+        }
+    }
+
+    fn tools_counted(&self) -> usize {
+        self.tools.values().map(HashMap::len).sum()
     }
 }
 

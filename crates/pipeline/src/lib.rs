@@ -53,6 +53,7 @@ pub use ticket::{Completion, Ticket};
 use authorize::Question;
 use bytes::Bytes;
 use constrain::Constrained;
+use history::Past;
 use notes::Notes;
 use permissions::{Mode, State};
 
@@ -155,9 +156,13 @@ impl Pipeline {
         &self,
         mut request: Request,
     ) -> Result<(Authorized<Request>, Ticket), Denial> {
-        let mut notes = Notes::default();
+        let past = self.permissions.past(&request.principal);
+        let mut notes = Notes {
+            counts: past.counts(request.called(), request.at),
+            ..Notes::default()
+        };
         let checked = self.decide(&mut request, &mut notes).await;
-        self.count(&request, &checked);
+        count(&past, &request, &checked);
         let start = self.start_of(&request, &mut notes);
         let ticket = self.record(checked, start, request.at).await?;
         let ticket = ticket.with(notes.paths, notes.approval);
@@ -207,8 +212,7 @@ impl Pipeline {
         mode: Mode,
         notes: &mut Notes,
     ) -> Result<(), Denial> {
-        let counts = self.permissions.counts(request);
-        notes.counts = counts;
+        let counts = notes.counts;
         let Examined {
             state,
             arguments,
@@ -299,10 +303,7 @@ impl Pipeline {
         if self.permissions.mode(server) == Mode::Observe {
             return Ok(());
         }
-        let counts = self
-            .permissions
-            .history()
-            .of(principal.identity(), None, at);
+        let counts = self.permissions.past(principal).counts(None, at);
         let question = Question::of_hearing(principal, server, uri, counts, at);
         match question.decide(&self.permissions.state(), false) {
             Decision::Allow(_) => Ok(()),
@@ -310,20 +311,6 @@ impl Pipeline {
             // Nobody is asked about something that has no end.
             Decision::Ask { .. } => Err(Denial::Forbidden),
         }
-    }
-
-    /// Counts a request for those that policies and people ask about later.
-    fn count(&self, request: &Request, checked: &Result<(), Denial>) {
-        let denied = match checked {
-            Ok(()) => false,
-            // It is asked about, and comes again.
-            Err(Denial::ApprovalRequired(_)) => return,
-            Err(_) => true,
-        };
-        let tool = (&*request.method == method::TOOLS_CALL).then(|| permissions::path_of(request));
-        let identity = request.principal.identity();
-        let history = self.permissions.history();
-        history.add(identity, tool.as_deref(), denied, request.at);
     }
 
     /// Answers a question to a person. `false` when there is none of that identifier, or it has expired or been answered.
@@ -413,8 +400,7 @@ impl Pipeline {
         at: Timestamp,
     ) -> Result<(), Denial> {
         let state = self.permissions.state();
-        let history = self.permissions.history();
-        let counts = history.of(principal.identity(), None, at);
+        let counts = self.permissions.past(principal).counts(None, at);
         let question = Question::of_ask(principal, server, asked, counts, at);
         let enforced = match question.decide(&state, false) {
             Decision::Allow(_) => Ok(()),
@@ -520,6 +506,17 @@ impl Pipeline {
             verdict: None,
         }
     }
+}
+
+/// Counts a request for those that policies and people ask about later.
+fn count(past: &Past, request: &Request, checked: &Result<(), Denial>) {
+    let denied = match checked {
+        Ok(()) => false,
+        // It is asked about, and comes again.
+        Err(Denial::ApprovalRequired(_)) => return,
+        Err(_) => true,
+    };
+    past.add(request.called(), denied, request.at);
 }
 
 impl From<DenyReason> for Denial {

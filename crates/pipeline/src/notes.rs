@@ -116,5 +116,8 @@ impl Notes {
 }
 
 fn policies_of(decision: &Decision) -> Arc<str> {
-    decision.determined().ids().join(" ").into()
+    match decision.determined().ids() {
+        [only] => Arc::clone(only),
+        several => several.join(" ").into(),
+    }
 }

@@ -19,17 +19,8 @@ use portcullis_constraint::{
 use portcullis_mcp::{Object, ServerName};
 use portcullis_policy::{Hints, Mistake, Policies, PolicyFile, ServerShape, ToolShape};
 
-use crate::history::Counts;
-use crate::{Catalog, Denial, History, Request};
-
-/// A tool as it is counted: `SERVER/TOOL`.
-pub(crate) fn path_of(request: &Request) -> String {
-    format!(
-        "{}/{}",
-        request.server,
-        request.target.as_deref().unwrap_or_default()
-    )
-}
+use crate::history::Past;
+use crate::{Catalog, Denial, History, Principal, Request};
 
 /// The permission model, as an operator configured it.
 #[derive(Clone, Default)]
@@ -284,15 +275,9 @@ impl Permissions {
             .is_some_and(|rules| rules.keeps_arguments)
     }
 
-    /// What whoever sends a request has done of late.
-    pub(crate) fn counts(&self, request: &Request) -> Counts {
-        let tool = request.tool.as_ref().map(|_| path_of(request));
-        self.history()
-            .of(request.principal.identity(), tool.as_deref(), request.at)
-    }
-
-    pub(crate) fn history(&self) -> &History {
-        &self.learnt.history
+    /// What a principal has done of late.
+    pub(crate) fn past(&self, principal: &Principal) -> Past {
+        self.learnt.history.of(principal.identity())
     }
 
     fn rules(&self, server: &ServerName) -> Option<&ServerRules> {

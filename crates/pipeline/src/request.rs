@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::{digest, rand};
 use bytes::Bytes;
-use portcullis_mcp::{Era, ServerName};
+use portcullis_mcp::{Era, ServerName, method};
 
+use crate::history::Called;
 use crate::{Principal, ToolDefinition};
 
 /// The longest method name that is recorded, in bytes; a longer one is refused anyway.
@@ -79,6 +80,14 @@ pub struct Request {
     pub era_client: Era,
     /// The server's era.
     pub era_server: Era,
+}
+
+impl Request {
+    /// The tool that it calls, if it calls one.
+    pub(crate) fn called(&self) -> Option<Called<'_>> {
+        let calls = &*self.method == method::TOOLS_CALL;
+        calls.then_some((&self.server, self.target.as_deref().unwrap_or_default()))
+    }
 }
 
 /// What has passed its checks. Only this crate makes one; it is neither `Clone` nor mutable.

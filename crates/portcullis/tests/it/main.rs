@@ -15,6 +15,7 @@ mod failure;
 mod federation;
 mod gateway;
 mod handles;
+mod hearing;
 mod legacy;
 mod limits;
 mod mirror;
