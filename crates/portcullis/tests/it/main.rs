@@ -32,6 +32,7 @@ mod oauth_support;
 mod origin;
 mod record;
 mod reload;
+mod reload_policies;
 mod scripted;
 mod session;
 mod shutdown;
