@@ -9,6 +9,7 @@ pub mod api_key;
 pub mod challenge;
 pub mod client;
 pub mod dpop;
+pub mod form;
 pub mod identity;
 mod introspection;
 pub mod issuer;

@@ -33,6 +33,34 @@ pub struct Message<'a> {
     pub link: Option<Link<'a>>,
 }
 
+/// A page that asks a person about one call. What it shows was made so that nothing in it is hidden.
+#[derive(Debug, Template)]
+#[template(path = "approval.html")]
+pub struct Approval<'a> {
+    /// The account that is logged in, if there is a login.
+    pub account: Option<&'a str>,
+    /// Who calls.
+    pub principal: &'a str,
+    /// What the client calls itself.
+    pub client: Option<&'a str>,
+    /// The server.
+    pub server: &'a str,
+    /// The tool.
+    pub tool: &'a str,
+    /// The arguments.
+    pub arguments: &'a str,
+    /// How many characters of the arguments are left out.
+    pub left_out: usize,
+    /// Why it is asked.
+    pub reasons: &'a [String],
+    /// What is unusual about the call.
+    pub unusual: &'a [String],
+    /// How long it may be answered, in seconds.
+    pub seconds: u64,
+    /// What its form has to carry.
+    pub token: &'a str,
+}
+
 /// A link on a page. Its target is always a path of this gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Link<'a> {

@@ -34,7 +34,7 @@ use portcullis_mcp::{RpcError, ServerName, method};
 use portcullis_policy::{Decision, DenyReason};
 use portcullis_store::{CallEnd, CallStart, ReadError, RecordError, Store};
 
-pub use approve::Approval;
+pub use approve::{Approval, Shown};
 pub use ask::Ask;
 pub use bound::{ResultBody, ResultKind};
 pub use catalog::Catalog;
@@ -44,7 +44,8 @@ pub use fault::safe_error;
 pub use history::{Counts, History};
 pub use notes::Kept;
 pub use permissions::Permissions;
-pub use portcullis_store::{ApprovalState, Outcome};
+pub use portcullis_store::{ApprovalRow, ApprovalState, Outcome};
+
 pub use principal::{Granted, LOCAL_HOLDER, Principal, PrincipalKind};
 pub use request::{Authorized, NoRandomness, Request, RequestId, Timestamp};
 pub use scope::{InvalidScope, ScopeMap, ScopeRule};
@@ -331,6 +332,22 @@ impl Pipeline {
     pub async fn approval_state(&self, id: &str) -> Result<Option<ApprovalState>, ReadError> {
         let row = self.store.approvals().get(id.to_owned()).await?;
         Ok(row.map(|row| row.state))
+    }
+
+    /// The question to a person of that identifier.
+    pub async fn approval(&self, id: &str) -> Result<Option<ApprovalRow>, ReadError> {
+        self.store.approvals().get(id.to_owned()).await
+    }
+
+    /// The questions that can be answered now, the newest first.
+    pub async fn open_approvals(&self, at: Timestamp) -> Result<Vec<ApprovalRow>, ReadError> {
+        self.store.approvals().list(Some(at.0)).await
+    }
+
+    /// Counts that a question is put before a person; `false` when the same was so too often, or is not open any more.
+    pub async fn show_approval(&self, id: &str) -> Result<bool, RecordError> {
+        let shows_max = self.permissions.approvals().asks_max;
+        self.store.approvals().show(id.to_owned(), shows_max).await
     }
 
     /// Forgets questions to people that nothing depends on any more: a day after they were asked, or when their no stands no longer.

@@ -100,7 +100,7 @@ pub enum Mode {
 pub struct Approvals {
     /// How long a question may be answered and its answer used.
     pub life: Duration,
-    /// How many questions one caller may raise within [`Approvals::window`].
+    /// How many questions one caller may raise within [`Approvals::window`], and how often each is put before somebody.
     pub asks_max: u32,
     /// The time in which questions are counted.
     pub window: Duration,

@@ -184,12 +184,36 @@ pub(crate) struct Wrap {
     /// Let through what policies and constraints refuse, and record it.
     #[arg(long)]
     pub observe: bool,
+    /// Where you are asked about calls that need a yes.
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Ask::Client)]
+    pub ask: Ask,
     /// State directory [default: one for each name beneath `$XDG_STATE_HOME/portcullis/wrap`]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// The server's program and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// Where the person at the client is asked about calls.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Ask {
+    /// In the client, where it can show a form; else at the terminal, where there is one that no other program uses.
+    Client,
+    /// At the terminal alone.
+    Terminal,
+    /// Nowhere: the calls are refused.
+    Never,
+}
+
+impl From<Ask> for portcullis_proxy::AskAt {
+    fn from(ask: Ask) -> Self {
+        match ask {
+            Ask::Client => Self::Client,
+            Ask::Terminal => Self::Terminal,
+            Ask::Never => Self::Never,
+        }
+    }
 }
 
 /// Options of `stdio`.

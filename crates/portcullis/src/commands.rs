@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use portcullis_pipeline::permissions::InvalidPermissions;
-use portcullis_proxy::Route;
+use portcullis_proxy::{AskAt, Route, Terminal};
 use tracing::{info, warn};
 
 use crate::config::{self, Config, LogLevel, load, search};
@@ -125,6 +125,8 @@ fn serve_stdio(
     route: Route,
     state: StateDirectory,
     environment: &Environment,
+    ask: AskAt,
+    terminal: Option<Terminal>,
 ) -> anyhow::Result<ExitCode> {
     if state.is_temporary() {
         let path = state.path().display();
@@ -139,6 +141,7 @@ fn serve_stdio(
     let outcome = runtime.block_on(async {
         let mut ending = Ending::listen().context("signals cannot be received")?;
         let wiring = Wiring::open(&config, state, environment).await?;
+        let wiring = wiring.asking_at(ask, terminal);
         let built = wiring.build(&config, &policies, None, None)?;
         let asked = async {
             let signal = ending.next().await;

@@ -14,7 +14,7 @@ use portcullis_pipeline::Pipeline;
 use portcullis_pipeline::permissions::Learnt;
 use portcullis_policy::PolicyFile;
 use portcullis_proxy::config::auth;
-use portcullis_proxy::{Access, Clock, Parts, Runtime};
+use portcullis_proxy::{Access, AskAt, Asking, Clock, Parts, Runtime, Terminal, Webhook};
 use portcullis_sandbox::Sandbox;
 use portcullis_store::{Durability, Store};
 use serde_json::Value as Json;
@@ -38,6 +38,10 @@ pub(crate) struct Wiring {
     learnt: Arc<Learnt>,
     sandbox: Sandbox,
     environment: Environment,
+    /// Where the person at the client is asked about calls.
+    ask: AskAt,
+    /// Where that is the terminal.
+    terminal: Option<Terminal>,
     /// The servers' credentials, and what they were built from: a reload that leaves that as it is leaves them in use.
     credentials: Mutex<Option<(Json, Arc<Credentials>)>>,
     /// The door, and what it was built from. It remembers failures and proofs that were seen, which a reload must not forget.
@@ -69,10 +73,21 @@ impl Wiring {
             egress: config.egress.build()?,
             sandbox: Sandbox::new(vec![own_binary()?, OsString::from(GUARD)]),
             environment: environment.clone(),
+            ask: AskAt::default(),
+            terminal: None,
             credentials: Mutex::default(),
             door: Mutex::default(),
             _state: state,
         })
+    }
+
+    /// The same, which asks the person at the client there, or at `terminal`.
+    pub(crate) fn asking_at(self, ask: AskAt, terminal: Option<Terminal>) -> Self {
+        Self {
+            ask,
+            terminal,
+            ..self
+        }
     }
 
     /// Builds the door of a gateway that listens on `address`.
@@ -136,12 +151,31 @@ impl Wiring {
                 None => self.credentials(config, config.listen.address)?,
             },
             access,
+            asking: self.asking(config)?,
             egress: self.egress.clone(),
             sandbox: self.sandbox.clone(),
             clock: Clock::new(crate::clock::now_ms),
             environment: self.environment.text(),
         };
         Ok(Arc::new(Runtime::build(&config.proxy(), parts, previous)?))
+    }
+
+    fn asking(&self, config: &Config) -> anyhow::Result<Asking> {
+        let approvals = &config.policy.approvals;
+        let webhook = approvals.webhook.as_ref().map(|webhook| {
+            let config::policy::Webhook {
+                url,
+                secret,
+                arguments,
+            } = webhook;
+            Webhook::new(url, secret, *arguments, &self.egress)
+        });
+        Ok(Asking {
+            at: self.ask,
+            terminal: self.terminal.clone(),
+            webhook: webhook.transpose()?,
+            approver_groups: approvals.approver_groups.iter().cloned().collect(),
+        })
     }
 
     /// The servers' credentials by the configuration of a gateway that listens on `address`; `None` where no server needs any.

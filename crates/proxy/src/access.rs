@@ -19,6 +19,7 @@ use portcullis_pipeline::{Granted, Principal, PrincipalKind, ScopeMap};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use crate::asking;
 use crate::peer::Peer;
 use crate::route::Route;
 
@@ -178,6 +179,9 @@ impl Access {
     ) -> Response<Bytes> {
         let path = request.uri().path();
         if let Some(rest) = path.strip_prefix(RESOURCE_METADATA) {
+            if rest == asking::ADMIN_PATH && !self.issuers.is_empty() {
+                return self.admin_metadata(request.method());
+            }
             let route = if rest.is_empty() { "/mcp" } else { rest };
             return match Route::parse(route).filter(|route| self.has_issuers() && is_served(route))
             {
@@ -207,6 +211,19 @@ impl Access {
             }
         }
         plain(StatusCode::NOT_FOUND)
+    }
+
+    /// The same of the API of approvals, for which the gateway itself issues no tokens.
+    fn admin_metadata(&self, method: &Method) -> Response<Bytes> {
+        let servers: Vec<&str> = self.issuers.keys().map(String::as_str).collect();
+        let facts = Facts {
+            authorization_servers: &servers,
+            scopes: &named(std::iter::once(asking::APPROVALS_SCOPE)),
+            dpop: self.verifier.dpop(),
+            mutual_tls: self.mutual_tls,
+        };
+        let resource = ProtectedResource::new(&self.public_url, asking::ADMIN_PATH);
+        document(method, metadata::document(&resource, &facts).into())
     }
 
     /// What is known of an endpoint by whoever wants a token for it (RFC 9728 §3.2).

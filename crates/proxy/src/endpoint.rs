@@ -19,6 +19,7 @@ use portcullis_mcp::{Era, Limits, Message, Version, decode, header, member, meta
 use portcullis_oauth::identity::Identity;
 
 use crate::access::Access;
+use crate::asking;
 use crate::authenticate::{Entrant, Unauthenticated};
 use crate::body::Body;
 use crate::legacy;
@@ -64,7 +65,7 @@ pub(crate) async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    if Access::owns(parts.uri.path())
+    if (Access::owns(parts.uri.path()) || asking::owns(parts.uri.path()))
         && let Some(access) = runtime.authenticator.access()
     {
         return Ok(page(&runtime, access, &peer, parts, body).await);
@@ -128,7 +129,7 @@ async fn enter(
 /// The most bytes of a form.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
-/// A page or document by which clients and people get a credential. Pages see to their own forms: `Origin` is theirs to judge.
+/// A page or document by which clients and people get a credential, or answer a question. Pages see to their own forms: `Origin` is theirs to judge.
 async fn page(
     runtime: &Runtime,
     access: &Access,
@@ -136,10 +137,14 @@ async fn page(
     parts: Parts,
     mut body: Incoming,
 ) -> Response<Body> {
-    if !runtime
-        .guard
-        .is_own(peer.port(), &parts.uri, &parts.headers)
-    {
+    let guard = &runtime.guard;
+    let is_own = if asking::is_admin(parts.uri.path()) {
+        // A browser shows a certificate to whichever site asks: none but ours may.
+        guard.check(peer.port(), &parts.uri, &parts.headers).is_ok()
+    } else {
+        guard.is_own(peer.port(), &parts.uri, &parts.headers)
+    };
+    if !is_own {
         return turned_away(runtime, Door::Stray);
     }
     let limits = &runtime.limits;
@@ -158,6 +163,10 @@ async fn page(
         Route::Server(name) => runtime.servers.contains_key(name),
     };
     let request = Request::from_parts(parts, body);
+    if asking::owns(request.uri().path()) {
+        let answer = asking::respond(runtime, access, peer, request).await;
+        return answer.map(|bytes| Body::Whole(Some(bytes)));
+    }
     let scopes = runtime.pipeline.scopes();
     let now = runtime.clock.now();
     let answer = access.respond(request, peer, scopes, is_served, now.0);

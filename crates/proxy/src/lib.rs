@@ -6,6 +6,7 @@
 //! settled in `bridge`, the differences between one server and several in `federation`.
 
 mod access;
+mod asking;
 mod authenticate;
 mod body;
 mod bridge;
@@ -41,6 +42,7 @@ pub mod units;
 pub mod upstream;
 
 pub use access::Access;
+pub use asking::{APPROVALS_SCOPE, AskAt, Asking, InvalidWebhook, Terminal, Webhook};
 pub use clock::Clock;
 pub use listener::{Bound, Drained, Gateway};
 pub use route::Route;

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::asking::{Asking, gives_tickets};
 use crate::authenticate::{Authenticator, InvalidClient};
 use crate::bridge::Parked;
 use crate::caller::Caller;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub access: Option<Arc<Access>>,
     /// The gateway's credentials toward its servers; `None` where no server needs any.
     pub credentials: Option<Arc<Credentials>>,
+    /// How people are asked about calls.
+    pub asking: Asking,
     /// The way out to remote servers.
     pub egress: Egress,
     /// Starts local servers.
@@ -56,6 +59,9 @@ pub struct Runtime {
     pub(crate) limits: Limits,
     pub(crate) guard: Guard,
     pub(crate) authenticator: Authenticator,
+    pub(crate) asking: Asking,
+    /// Whether whoever has the link to a question may answer it.
+    pub(crate) tickets: bool,
     pub(crate) clock: Clock,
     pub(crate) shared: Arc<Shared>,
 }
@@ -240,6 +246,8 @@ impl Runtime {
             limits: config.limits.clone(),
             guard: Guard::build(&config.listen)?,
             authenticator,
+            asking: parts.asking,
+            tickets: gives_tickets(&config.listen, parts.access.as_deref()),
             clock: parts.clock,
             shared,
         })

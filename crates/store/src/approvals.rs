@@ -20,6 +20,8 @@ pub struct NewApproval {
     pub principal: String,
     /// What nobody else has in common with who calls.
     pub identity: String,
+    /// The account that calls, by its name, or a word that is no account's.
+    pub holder: String,
     /// What the client calls itself.
     pub client: Option<String>,
     /// The configured name of the server.
@@ -30,6 +32,8 @@ pub struct NewApproval {
     pub arguments: Vec<u8>,
     /// Why it is asked, a line each.
     pub reasons: String,
+    /// What is unusual about the call, a line each.
+    pub unusual: String,
     /// The gateway's own identifier of the request.
     pub request_id: String,
     /// When it is asked, in Unix milliseconds.
@@ -52,8 +56,15 @@ pub struct AskBounds {
 /// What became of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// It is open under this identifier: a new one, or that of the same question asked before.
-    Open(String),
+    /// It is open.
+    Open {
+        /// Its identifier: the new one, or that of the same question asked before.
+        id: String,
+        /// Until when it may be answered, in Unix milliseconds.
+        expires_ms: u64,
+    },
+    /// A person has just said yes to the same call: it can be spent.
+    Approved,
     /// A person has said no to the same call a short while ago.
     DeniedBefore,
     /// The caller raises too many questions.
@@ -98,11 +109,14 @@ pub struct ApprovalRow {
     pub id: String,
     pub state: ApprovalState,
     pub principal: String,
+    pub identity: String,
+    pub holder: String,
     pub client: Option<String>,
     pub server: String,
     pub tool: String,
     pub arguments: Vec<u8>,
     pub reasons: String,
+    pub unusual: String,
     pub request_id: String,
     pub asked_ms: u64,
     pub expires_ms: u64,
@@ -148,6 +162,21 @@ impl Approvals<'_> {
                          WHERE id = ?1 AND state = 'open' AND expires_ms > ?4",
                     )?
                     .execute(params![id, state.as_str(), by, integer(now_ms)])
+                    .map(|rows| rows == 1)
+            })
+            .await
+    }
+
+    /// Counts that an open question is put before somebody; `false` when it was so `shows_max` times already, or is not open.
+    pub async fn show(self, id: String, shows_max: u32) -> Result<bool, RecordError> {
+        self.writer
+            .run(move |connection| {
+                connection
+                    .prepare_cached(
+                        "UPDATE approvals SET shown = shown + 1 \
+                         WHERE id = ?1 AND state = 'open' AND shown < ?2",
+                    )?
+                    .execute(params![id, shows_max])
                     .map(|rows| rows == 1)
             })
             .await
@@ -229,14 +258,26 @@ impl Approvals<'_> {
 
 fn ask(connection: &Connection, new: &NewApproval, bounds: AskBounds) -> rusqlite::Result<Asked> {
     let now = integer(new.asked_ms);
-    let open: Option<String> = connection
+    let asked: Option<(String, bool, i64)> = connection
         .prepare_cached(
-            "SELECT id FROM approvals WHERE binding = ?1 AND state = 'open' AND expires_ms > ?2",
+            "SELECT id, state = 'open', expires_ms FROM approvals \
+             WHERE binding = ?1 AND state IN ('open', 'approved') AND expires_ms > ?2 \
+             ORDER BY state",
         )?
-        .query_row(params![new.binding, now], |row| row.get(0))
+        .query_row(params![new.binding, now], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .optional()?;
-    if let Some(id) = open {
-        return Ok(Asked::Open(id));
+    match asked {
+        Some((id, true, expires_ms)) => {
+            return Ok(Asked::Open {
+                id,
+                expires_ms: expires_ms.unsigned_abs(),
+            });
+        }
+        // It was given since the caller looked.
+        Some((_, false, _)) => return Ok(Asked::Approved),
+        None => {}
     }
     let no_since = now.saturating_sub(integer(bounds.no_stands_ms));
     let denied: bool = connection
@@ -258,7 +299,7 @@ fn ask(connection: &Connection, new: &NewApproval, bounds: AskBounds) -> rusqlit
     connection
         .prepare_cached(
             "INSERT INTO approvals VALUES (?1, ?2, 'open', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-             NULL, NULL)",
+             NULL, NULL, ?13, ?14, 0)",
         )?
         .execute(params![
             new.id,
@@ -273,8 +314,13 @@ fn ask(connection: &Connection, new: &NewApproval, bounds: AskBounds) -> rusqlit
             new.request_id,
             now,
             integer(new.expires_ms),
+            new.holder,
+            new.unusual,
         ])?;
-    Ok(Asked::Open(new.id.clone()))
+    Ok(Asked::Open {
+        id: new.id.clone(),
+        expires_ms: new.expires_ms,
+    })
 }
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<ApprovalRow> {
@@ -286,11 +332,14 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<ApprovalRow> {
         id: row.get("id")?,
         state,
         principal: row.get("principal")?,
+        identity: row.get("identity")?,
+        holder: row.get("holder")?,
         client: row.get("client")?,
         server: row.get("server")?,
         tool: row.get("tool")?,
         arguments: row.get("arguments")?,
         reasons: row.get("reasons")?,
+        unusual: row.get("unusual")?,
         request_id: row.get("request_id")?,
         asked_ms: count("asked_ms")?,
         expires_ms: count("expires_ms")?,

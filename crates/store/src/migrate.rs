@@ -24,6 +24,7 @@ const STEPS: &[(&str, &str)] = &[
         include_str!("migrations/0007_credentials.sql"),
     ),
     ("decisions", include_str!("migrations/0008_decisions.sql")),
+    ("asking", include_str!("migrations/0009_asking.sql")),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.

@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::form::{Form, Visitor};
+use super::form::Visitor;
 use super::refusal::Refusal;
 use super::{Login, Visit, at};
 use crate::account::AccountName;
+use crate::form::Form;
 use crate::lockout::Source;
 use crate::page;
 use crate::password::{BYTES_MAX, Verdict};

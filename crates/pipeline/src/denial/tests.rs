@@ -40,6 +40,7 @@ fn every() -> Vec<Denial> {
             id: "a".into(),
             message: "m".to_owned(),
             expires_ms: 1,
+            is_new: true,
         })),
         Denial::ApprovalDenied,
         Denial::ApprovalsExhausted,

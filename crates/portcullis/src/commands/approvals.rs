@@ -68,6 +68,7 @@ fn object(row: &ApprovalRow, now_ms: u64) -> serde_json::Value {
         "tool": row.tool,
         "arguments": serde_json::from_slice::<serde_json::Value>(&row.arguments).ok(),
         "reasons": row.reasons,
+        "unusual": row.unusual,
         "request_id": row.request_id,
         "asked_ms": row.asked_ms,
         "expires_ms": row.expires_ms,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use portcullis_proxy::Route;
+use portcullis_proxy::{AskAt, Route};
 use tracing::warn;
 
 use super::WrongRequest;
@@ -44,5 +44,5 @@ pub(crate) fn run(
         (None, None) => default_directory(environment)?.join("stdio"),
     };
     let state = StateDirectory::open(&directory, IfTaken::Beneath)?;
-    super::serve_stdio(&config, route, state, environment)
+    super::serve_stdio(&config, route, state, environment, AskAt::Client, None)
 }

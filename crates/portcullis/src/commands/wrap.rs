@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use portcullis_mcp::ServerName;
-use portcullis_proxy::Route;
 use portcullis_proxy::config::Server;
+use portcullis_proxy::{Route, Terminal};
 use serde_json::json;
 
 use super::WrongRequest;
@@ -21,6 +21,9 @@ const RUNNERS: [&str; 12] = [
     "npx", "bunx", "bun", "uvx", "uv", "pnpm", "node", "deno", "python", "python3", "docker",
     "podman",
 ];
+
+/// The terminal of whoever started this, whatever standard input and output are.
+const TERMINAL: &str = "/dev/tty";
 
 /// Serves one client until it closes standard input.
 pub(crate) fn run(
@@ -84,7 +87,16 @@ pub(crate) fn run(
             .join(name.to_string()),
     };
     let state = StateDirectory::open(&directory, IfTaken::Beneath)?;
-    super::serve_stdio(&config, Route::Server(name), state, environment)
+    let terminal = Terminal::at(Path::new(TERMINAL));
+    let route = Route::Server(name);
+    super::serve_stdio(
+        &config,
+        route,
+        state,
+        environment,
+        args.ask.into(),
+        terminal,
+    )
 }
 
 /// A server's name made from its command: `mcp-server-git` for `uvx mcp-server-git --repository .`.

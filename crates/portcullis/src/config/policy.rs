@@ -60,12 +60,40 @@ pub(crate) enum Preset {
 pub(crate) struct Approvals {
     /// How long a question may be answered, and the answer used.
     pub life: Duration,
-    /// How many questions one caller may raise within `window`.
+    /// How many questions one caller may raise within `window`, and how often each is put before somebody.
     pub asks_max: u32,
     /// The time in which questions are counted.
     pub window: Duration,
     /// How long a no stands for the same call.
     pub no_stands: Duration,
+    /// Groups of accounts that may answer the questions about anybody's calls, on the gateway's own page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approver_groups: Vec<Box<str>>,
+    /// What is told of every new question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// What is told of every new question, by a POST in the form of Standard Webhooks.
+#[derive(Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Webhook {
+    /// The address, over `https`, or `http` to this machine.
+    pub url: String,
+    /// The secret that messages are signed with: `whsec_`, and 24 to 64 bytes in base64. Write `${NAME}` or `${file:PATH}` rather
+    /// than the secret itself.
+    pub secret: String,
+    /// Whether messages have the exact arguments of calls in them.
+    #[serde(default)]
+    pub arguments: bool,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook")
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Approvals {
@@ -75,6 +103,8 @@ impl Default for Approvals {
             asks_max: 10,
             window: Duration::from_secs(600),
             no_stands: Duration::from_secs(600),
+            approver_groups: Vec::new(),
+            webhook: None,
         }
     }
 }

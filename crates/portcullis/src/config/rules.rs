@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 use portcullis_pipeline::InvalidScope;
+use portcullis_proxy::InvalidWebhook;
 use portcullis_proxy::config::auth::InvalidAuth;
 use portcullis_proxy::config::{Limits, Listen, Server};
 use portcullis_proxy::units::{Bytes, Duration};
@@ -14,6 +15,7 @@ use url::{Host, Url};
 
 use super::document::{Document, Path};
 use super::mistakes::{Mistake, nearest};
+use super::policy::Webhook;
 use super::secrets::Hidden;
 use super::{Config, Egress};
 
@@ -181,6 +183,9 @@ impl Rules<'_> {
     }
 
     fn policy(&mut self, config: &Config) {
+        if let Some(webhook) = &config.policy.approvals.webhook {
+            self.webhook(webhook);
+        }
         for (name, server) in &config.policy.servers {
             let path = Path::of(["policy", "servers", name]);
             if !config.servers.contains_key(name) {
@@ -205,6 +210,27 @@ impl Rules<'_> {
                 self.value("unknown-preset", &path.key("preset"), &message, &hint);
             }
         }
+    }
+
+    fn webhook(&mut self, webhook: &Webhook) {
+        let path = Path::of(["policy", "approvals", "webhook"]);
+        let (key, message, hint) = match portcullis_proxy::Webhook::check(
+            &webhook.url,
+            &webhook.secret,
+        ) {
+            Ok(()) => return,
+            Err(InvalidWebhook::Address) => (
+                "url",
+                "the webhook's address cannot be used",
+                "write `https://hooks.example/portcullis`, or `http` with a loopback address",
+            ),
+            Err(InvalidWebhook::Secret) => (
+                "secret",
+                "the webhook's secret is not `whsec_` and 24 to 64 bytes in base64",
+                "make one with `echo whsec_$(openssl rand -base64 32)`, and write `${NAME}` or `${file:PATH}`",
+            ),
+        };
+        self.value("bad-value", &path.key(key), message, hint);
     }
 
     fn clients(&mut self, config: &Config) {

@@ -14,24 +14,24 @@ use crate::scripted::{Call, Script, Scripted};
 use crate::support::{ALICE, BOB, BOUND, PROGRAM};
 
 /// Everything may be called, `echo` and `work` of the server `one` after a person's yes.
-const POLICY: &str = r#"@id("all") permit (principal, action, resource);
+pub(crate) const POLICY: &str = r#"@id("all") permit (principal, action, resource);
 @id("care") @ask("it is said aloud")
 forbid (principal, action in [Action::"one/echo", Action::"one/work"], resource) unless { context.approved };
 "#;
 
 /// A gateway with these policies in front of a server of the test's own.
-struct Scene {
-    gateway: Gateway,
-    server: Scripted,
+pub(crate) struct Scene {
+    pub(crate) gateway: Gateway,
+    pub(crate) server: Scripted,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::of(POLICY, "").await
     }
 
     /// With these policies and these lines of `[policy.approvals]`.
-    async fn of(policy: &str, approvals: &str) -> Self {
+    pub(crate) async fn of(policy: &str, approvals: &str) -> Self {
         let server = Script::of(false)
             .tools(&["echo", "work", "free"])
             .on("tools/call", |call: Call| async move {
@@ -47,24 +47,24 @@ impl Scene {
     }
 
     /// A client of the modern era whose person can be shown a form.
-    fn modern(&self) -> Modern {
+    pub(crate) fn modern(&self) -> Modern {
         let mut client = Modern::at(&self.gateway.one("one"));
         client.token = Some(ALICE);
         client.declaring(json!({ "elicitation": { "form": {} } }))
     }
 
     /// A session of the legacy era, of whoever runs the gateway, that declares this.
-    async fn legacy(&self, capabilities: Value) -> Session {
+    pub(crate) async fn legacy(&self, capabilities: Value) -> Session {
         Session::open(&self.gateway.one("one"), capabilities).await
     }
 
     /// The calls that reached the server.
-    fn reached(&self) -> usize {
+    pub(crate) fn reached(&self) -> usize {
         self.server.seen("tools/call").len()
     }
 
     /// Runs `portcullis approvals`; the exit code, and what it printed.
-    async fn approvals(&self, words: &[&str]) -> (Option<i32>, String) {
+    pub(crate) async fn approvals(&self, words: &[&str]) -> (Option<i32>, String) {
         let place = self.gateway.place.path();
         let mut command = Launch::new(PROGRAM)
             .args(["approvals", "--config"])
@@ -83,7 +83,7 @@ impl Scene {
     }
 
     /// What waits for a person, as the command lists it.
-    async fn waiting(&self) -> Vec<Value> {
+    pub(crate) async fn waiting(&self) -> Vec<Value> {
         let (code, text) = self.approvals(&["list", "--json"]).await;
         assert_eq!(code, Some(0), "{text}");
         let listed: Value = serde_json::from_str(text.trim()).unwrap();
@@ -91,7 +91,7 @@ impl Scene {
     }
 
     /// The one question that waits for a person, once there is one.
-    async fn question(&self) -> String {
+    pub(crate) async fn question(&self) -> String {
         let is_asked = |row: &Row| row.denial_code.as_deref() == Some("approval-required");
         self.gateway
             .rows_when(|rows| rows.iter().any(is_asked))
@@ -114,22 +114,22 @@ fn configuration(place: &TempDir, policy: &str, approvals: &str, server: &Script
 }
 
 /// The code of a denial, in a tool result or an error; empty when it is none.
-fn denial(message: &Value) -> &str {
+pub(crate) fn denial(message: &Value) -> &str {
     let of_result = &message["result"]["_meta"]["portcullis/denial"]["code"];
     let of_error = &message["error"]["data"]["code"];
     of_result.as_str().or(of_error.as_str()).unwrap_or_default()
 }
 
-fn words(text: &str) -> Value {
+pub(crate) fn words(text: &str) -> Value {
     json!({ "text": text })
 }
 
-fn call(tool: &str, arguments: &Value) -> Value {
+pub(crate) fn call(tool: &str, arguments: &Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
 }
 
 /// The answer of a person to the form.
-fn yes() -> Value {
+pub(crate) fn yes() -> Value {
     json!({ "action": "accept", "content": { "decision": "allow" } })
 }
 
@@ -160,12 +160,18 @@ fn check_form(form: &Value) {
 
 impl Modern {
     /// The key of the question that a call raises.
-    async fn asked(&self, tool: &str, arguments: &Value) -> String {
+    pub(crate) async fn asked(&self, tool: &str, arguments: &Value) -> String {
         key_of(&self.call(tool, arguments.clone()).await)
     }
 
     /// The call once more, with an answer to the question `key`.
-    async fn answered(&self, tool: &str, arguments: &Value, key: &str, answer: Value) -> Value {
+    pub(crate) async fn answered(
+        &self,
+        tool: &str,
+        arguments: &Value,
+        key: &str,
+        answer: Value,
+    ) -> Value {
         let mut params = call(tool, arguments);
         params["inputResponses"] = json!({ key: answer });
         self.ask("tools/call", params).await

@@ -2,6 +2,11 @@
 #![cfg(test)]
 
 mod approvals;
+mod approvals_admin;
+mod approvals_login;
+mod approvals_page;
+mod approvals_terminal;
+mod approvals_webhook;
 mod attacks;
 mod authentication;
 mod bridge;

@@ -124,12 +124,17 @@ impl<'g> Browser<'g> {
 
     /// Makes an account, and logs in to it.
     pub(crate) async fn join(&mut self, name: &str) {
+        self.join_in(name, &[]).await;
+    }
+
+    /// Makes an account in these groups, and logs in to it.
+    pub(crate) async fn join_in(&mut self, name: &str, groups: &[&str]) {
         let database = self.gateway.path().join("state/portcullis.db");
         let store = Store::open_beside(&database, portcullis_store::Settings::default()).unwrap();
         let invitation = Invitation {
             name: name.parse().unwrap(),
             display: name.to_owned(),
-            groups: Vec::new(),
+            groups: groups.iter().map(|group| (*group).into()).collect(),
             is_admin: false,
         };
         let code = account::invite(&store, &invitation, now_s() * 1000);

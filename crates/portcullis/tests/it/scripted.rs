@@ -170,6 +170,17 @@ impl Scripted {
         }
     }
 
+    /// The command by which it is a local server.
+    pub(crate) fn command(&self) -> [String; 4] {
+        let port = self.pipe.port().to_string();
+        [
+            "/bin/bash".to_owned(),
+            "-c".to_owned(),
+            RELAY.to_owned(),
+            port,
+        ]
+    }
+
     /// All messages so far with that method.
     pub(crate) fn seen(&self, method: &str) -> Vec<Seen> {
         let seen = self.shared.seen.borrow();

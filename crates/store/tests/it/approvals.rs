@@ -20,11 +20,13 @@ fn new(id: &str, binding: u8, asked_ms: u64) -> NewApproval {
         binding: [binding; 32],
         principal: "ada".to_owned(),
         identity: "user 3:ada ".to_owned(),
+        holder: "ada".to_owned(),
         client: None,
         server: "files".to_owned(),
         tool: "write".to_owned(),
         arguments: b"{}".to_vec(),
         reasons: "it writes".to_owned(),
+        unusual: String::new(),
         request_id: "r".to_owned(),
         asked_ms,
         expires_ms: asked_ms + 100,
@@ -34,6 +36,13 @@ fn new(id: &str, binding: u8, asked_ms: u64) -> NewApproval {
 async fn ask(store: &Store, id: &str, binding: u8, at: u64) -> Asked {
     let new = new(id, binding, at);
     store.approvals().ask(new, BOUNDS).await.unwrap()
+}
+
+fn open_until(id: &str, expires_ms: u64) -> Asked {
+    Asked::Open {
+        id: id.to_owned(),
+        expires_ms,
+    }
 }
 
 async fn decide(store: &Store, id: &str, approved: bool, at: u64) -> bool {
@@ -52,10 +61,11 @@ async fn spend(store: &Store, binding: u8, at: u64) -> Option<String> {
 #[tokio::test]
 async fn an_approval_is_spent_once_and_for_what_it_is_bound_to() {
     let (_folder, store) = open();
-    assert_eq!(ask(&store, "a", 1, 10).await, Asked::Open("a".to_owned()));
+    assert_eq!(ask(&store, "a", 1, 10).await, open_until("a", 110));
     assert_eq!(spend(&store, 1, 11).await, None, "nobody has said yes");
     assert!(decide(&store, "a", true, 12).await);
     assert!(!decide(&store, "a", false, 13).await, "answered already");
+    assert_eq!(ask(&store, "b", 1, 13).await, Asked::Approved);
     assert_eq!(spend(&store, 2, 14).await, None, "another call");
     assert_eq!(spend(&store, 1, 15).await, Some("a".to_owned()));
     assert_eq!(spend(&store, 1, 16).await, None, "spent");
@@ -89,14 +99,14 @@ async fn nobody_is_worn_down() {
     let (_folder, store) = open();
     ask(&store, "a", 1, 10).await;
     let again = ask(&store, "b", 1, 20).await;
-    assert_eq!(again, Asked::Open("a".to_owned()), "the same question");
+    assert_eq!(again, open_until("a", 110), "the same question");
     assert!(decide(&store, "a", false, 30).await);
     assert_eq!(ask(&store, "c", 1, 40).await, Asked::DeniedBefore);
     ask(&store, "d", 2, 41).await;
     ask(&store, "e", 3, 42).await;
     assert_eq!(ask(&store, "f", 4, 43).await, Asked::TooOften);
     let later = ask(&store, "g", 1, 2000).await;
-    assert_eq!(later, Asked::Open("g".to_owned()));
+    assert_eq!(later, open_until("g", 2100));
 }
 
 #[tokio::test]
@@ -117,4 +127,17 @@ async fn of_two_at_once_one_gets_it() {
         let (one, other) = tokio::join!(spend(&store, 1, round), spend(&store, 1, round));
         assert_eq!(one.is_some(), other.is_none(), "round {round}");
     }
+}
+
+#[tokio::test]
+async fn a_question_is_put_before_somebody_so_often_and_no_more() {
+    let (_folder, store) = open();
+    ask(&store, "a", 1, 10).await;
+    let show = async || store.approvals().show("a".to_owned(), 2).await.unwrap();
+    assert!(show().await);
+    assert!(show().await);
+    assert!(!show().await, "twice already");
+    ask(&store, "b", 2, 10).await;
+    assert!(decide(&store, "b", true, 11).await);
+    assert!(!store.approvals().show("b".to_owned(), 2).await.unwrap());
 }

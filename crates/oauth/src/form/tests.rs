@@ -1,6 +1,6 @@
 use super::*;
 
-fn form(content_type: &'static str, body: &'static str) -> Result<Form, Refusal> {
+fn form(content_type: &'static str, body: &'static str) -> Result<Form, InvalidForm> {
     Form::parse(
         &Request::post("/")
             .header(CONTENT_TYPE, content_type)
