@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use crate::error::{EgressError, Refusal};
+use crate::error::EgressError;
 use crate::host::{Destination, Host};
 use crate::reach::{Check, Reach};
 use crate::resolve::Resolver;
@@ -64,38 +64,13 @@ impl Connector {
     }
 
     async fn connect_to(&self, destination: &Destination) -> Result<Stream, EgressError> {
-        let host = || destination.host.to_string();
-        let addresses = self.resolve(&destination.host).await?;
         let check = Check {
             reach: self.reach,
             literal: matches!(destination.host, Host::Address(_)),
             loopback_only: !destination.encrypted && !self.allow_plain_http,
         };
-        let permit = |address: IpAddr| {
-            check.check(address).map_err(|refusal| {
-                refused(destination, address, refusal);
-                EgressError::Refused {
-                    host: host(),
-                    refusal,
-                }
-            })
-        };
-        // One bad answer spoils them all: an honest name has none.
-        addresses.iter().try_for_each(|address| permit(*address))?;
-        let tcp = dial(in_turn(&addresses), destination.port)
-            .await
-            .map_err(|error| EgressError::Connect {
-                host: host(),
-                port: destination.port,
-                source: Arc::new(error),
-            })?;
-        // What was dialled is what was checked; this costs nothing and says so.
-        let peer = tcp.peer_addr().map_err(|error| EgressError::Connect {
-            host: host(),
-            port: destination.port,
-            source: Arc::new(error),
-        })?;
-        permit(peer.ip())?;
+        let located = Located::find(&self.resolver, &destination.host, check).await?;
+        let tcp = located.dial(destination.port).await?;
         if !destination.encrypted {
             return Ok(Stream::plain(tcp));
         }
@@ -109,31 +84,75 @@ impl Connector {
             .connect(name, tcp)
             .await
             .map_err(|error| EgressError::Tls {
-                host: host(),
+                host: destination.host.to_string(),
                 source: Arc::new(error),
             })?;
         Ok(Stream::tls(tls))
     }
+}
 
-    async fn resolve(&self, host: &Host) -> Result<Vec<IpAddr>, EgressError> {
-        match host {
-            Host::Address(address) => Ok(vec![*address]),
+/// A host whose addresses were all checked.
+#[derive(Debug)]
+pub(crate) struct Located {
+    host: Host,
+    addresses: Vec<IpAddr>,
+    check: Check,
+}
+
+impl Located {
+    /// Resolves once, and checks every answer. One bad answer spoils them all: an honest name has none.
+    pub(crate) async fn find(
+        resolver: &Resolver,
+        host: &Host,
+        check: Check,
+    ) -> Result<Self, EgressError> {
+        let addresses = match host {
+            Host::Address(address) => vec![*address],
             Host::Name(name) => {
-                self.resolver
+                resolver
                     .resolve(name)
                     .await
                     .map_err(|error| EgressError::Resolve {
                         host: name.clone(),
                         source: Arc::new(error),
-                    })
+                    })?
             }
-        }
+        };
+        let located = Self {
+            host: host.clone(),
+            addresses,
+            check,
+        };
+        let mut all = located.addresses.iter();
+        all.try_for_each(|address| located.permit(*address))?;
+        Ok(located)
     }
-}
 
-/// The operator, unlike the caller, is told what the name resolved to.
-fn refused(destination: &Destination, address: IpAddr, refusal: Refusal) {
-    tracing::warn!(host = %destination.host, %address, %refusal, "an outbound connection was refused");
+    /// A connection to one of the addresses.
+    pub(crate) async fn dial(&self, port: u16) -> Result<TcpStream, EgressError> {
+        let unreachable = |error| EgressError::Connect {
+            host: self.host.to_string(),
+            port,
+            source: Arc::new(error),
+        };
+        let dialled = dial(in_turn(&self.addresses), port).await;
+        let tcp = dialled.map_err(unreachable)?;
+        // What was dialled is what was checked; this costs nothing and says so.
+        let peer = tcp.peer_addr().map_err(unreachable)?;
+        self.permit(peer.ip())?;
+        Ok(tcp)
+    }
+
+    fn permit(&self, address: IpAddr) -> Result<(), EgressError> {
+        self.check.check(address).map_err(|refusal| {
+            // The operator, unlike the caller, is told what the name resolved to.
+            tracing::warn!(host = %self.host, %address, %refusal, "an outbound connection was refused");
+            EgressError::Refused {
+                host: self.host.to_string(),
+                refusal,
+            }
+        })
+    }
 }
 
 /// The addresses in the resolver's order, but with the families taking turns.

@@ -73,7 +73,7 @@ pub enum EgressError {
 }
 
 /// The rule that forbids an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Refusal {
     /// Only addresses of the public internet are allowed.

@@ -53,7 +53,7 @@ impl Destination {
 impl Host {
     /// `None` for what different resolvers read differently: short, octal, hexadecimal and decimal
     /// IPv4 addresses, zones, trailing dots, and characters that the DNS does not use for hosts.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(inner) = text.strip_prefix('[') {
             let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
             return Some(Self::Address(address.into()));
@@ -80,6 +80,41 @@ impl Host {
             && text.split('.').all(label)
             && !text.rsplit('.').next().is_some_and(number);
         is_name.then(|| Self::Name(text.to_ascii_lowercase()))
+    }
+
+    /// [`Host::parse`] for what strangers compare with a rule: letters, digits and hyphens only, valid
+    /// A-labels (RFC 5890 §2.3.2.1), and no IPv4 address in the clothes of IPv6. So the value that a
+    /// rule is compared with is the value that is resolved and that TLS names.
+    pub(crate) fn canonical(text: &str) -> Option<Self> {
+        let host = Self::parse(text)?;
+        let one_spelling = match &host {
+            Self::Name(name) => {
+                let encoded = name.split('.').any(|label| label.starts_with("xn--"));
+                let stays = || idna::domain_to_ascii_strict(name).is_ok_and(|it| it == *name);
+                !name.contains('_') && (!encoded || stays())
+            }
+            Self::Address(IpAddr::V6(address)) => address.to_ipv4_mapped().is_none(),
+            Self::Address(IpAddr::V4(_)) => true,
+        };
+        one_spelling.then_some(host)
+    }
+
+    /// The host that somebody may have meant who wrote `text`.
+    pub(crate) fn suggest(text: &str) -> Option<String> {
+        let text = text.trim().trim_end_matches('.');
+        if let Some(Self::Address(address)) = Self::parse(text) {
+            return Some(address.to_canonical().to_string());
+        }
+        let ascii = idna::domain_to_ascii(text).ok()?;
+        Self::canonical(&ascii).map(|host| host.to_string())
+    }
+
+    /// As it stands in an authority (RFC 3986 §3.2.2): an IPv6 address in brackets.
+    pub(crate) fn in_authority(&self) -> String {
+        match self {
+            Self::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            Self::Address(IpAddr::V4(_)) | Self::Name(_) => self.to_string(),
+        }
     }
 }
 

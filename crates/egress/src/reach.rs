@@ -17,7 +17,7 @@ pub enum Reach {
 }
 
 /// What has to hold of every address before one is dialled.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(crate) reach: Reach,
     /// The address was written as such, not as a name.

@@ -41,3 +41,41 @@ async fn the_next_address_is_tried_when_one_refuses() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     assert!(dial(Vec::new(), port).await.is_err());
 }
+
+#[tokio::test]
+async fn a_name_that_changes_its_answer_is_checked_by_each_answer_that_is_dialled() {
+    let answers = ["1.1.1.1", "127.0.0.1"].map(|it| it.parse().unwrap());
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let resolver = Resolver::Function(Arc::new(move |_| {
+        let turn = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        vec![answers[turn.min(1)]]
+    }));
+    let check = Check {
+        reach: Reach::Public,
+        literal: false,
+        loopback_only: false,
+    };
+    let host = Host::Name("rebind.test".into());
+    let first = Located::find(&resolver, &host, check).await.unwrap();
+    let second = Located::find(&resolver, &host, check).await.unwrap_err();
+    assert!(matches!(second, EgressError::Refused { .. }), "{second:?}");
+    // What was found is what it was when it was checked.
+    assert_eq!(first.addresses, addresses(&["1.1.1.1"]));
+}
+
+#[tokio::test]
+async fn who_answers_is_checked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let located = Located {
+        host: Host::Name("rebind.test".into()),
+        addresses: addresses(&["127.0.0.1"]),
+        check: Check {
+            reach: Reach::Public,
+            literal: false,
+            loopback_only: false,
+        },
+    };
+    let port = listener.local_addr().unwrap().port();
+    let error = located.dial(port).await.unwrap_err();
+    assert!(matches!(error, EgressError::Refused { .. }), "{error:?}");
+}

@@ -87,3 +87,26 @@ fn what_is_not_absolute_is_refused() {
     check("https://example.com:443@127.0.0.1/", refused);
     check("https://example.com:0/", refused);
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_canonical_host_is_the_same_when_it_is_read_again(text in "[a-zA-Z0-9.:\\[\\]%_-]{1,40}|\\PC{1,20}|xn--[a-z0-9-]{1,12}") {
+        if let Some(host) = Host::canonical(&text) {
+            proptest::prop_assert_eq!(Host::canonical(&host.in_authority()), Some(host.clone()));
+            if let Host::Name(name) = &host {
+                // Nothing was read into it or out of it.
+                proptest::prop_assert_eq!(name, &text.to_lowercase());
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_in_any_notation_is_no_name(number: u32, zeros in 0_usize..4) {
+        let zeros = "0".repeat(zeros);
+        for text in [format!("{number}"), format!("0x{zeros}{number:x}"), format!("0{zeros}{number:o}")] {
+            for text in [text.clone(), format!("{text}."), format!("1.{text}"), format!("a.{text}")] {
+                proptest::prop_assert_eq!(Host::parse(&text), None);
+            }
+        }
+    }
+}
