@@ -10,7 +10,9 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 
-use crate::control::{Order, REPORT_BYTES, Report};
+use crate::control::{Answer, HEAD_BYTES, Order};
+use crate::doors::Doors;
+use crate::report::Report;
 
 /// The gateway's end of a child's standard input. Dropping it is the end of the input.
 pub type Input = pipe::Sender;
@@ -31,6 +33,10 @@ pub struct Child {
     pub stdout: Option<Output>,
     /// The child's standard error, until taken.
     pub stderr: Option<Output>,
+    /// The server's ways out, if it has [`Network::Guarded`](crate::Network::Guarded), until taken.
+    /// Dropping them leaves it without any.
+    pub doors: Option<Doors>,
+    report: Report,
     pid: Pid,
     orders: mpsc::UnboundedSender<Order>,
     exit: watch::Receiver<Option<Exit>>,
@@ -55,6 +61,8 @@ pub(crate) struct Started {
     pub(crate) stdin: Input,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
+    pub(crate) doors: Option<Doors>,
+    pub(crate) report: Report,
 }
 
 impl Child {
@@ -74,6 +82,8 @@ impl Child {
             stdin: Some(started.stdin),
             stdout: Some(started.stdout),
             stderr: Some(started.stderr),
+            doors: started.doors,
+            report: started.report,
             pid,
             orders,
             exit,
@@ -83,6 +93,11 @@ impl Child {
     /// The process id of the server itself.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// What of its confinement is in force.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// Waits until the server and all that it started are gone. Leaves the streams alone: a server
@@ -136,10 +151,10 @@ async fn attend(
     mut orders: mpsc::UnboundedReceiver<Order>,
     exit: watch::Sender<Option<Exit>>,
 ) {
-    let (mut reports, mut control) = control.into_split();
-    let mut report = [0; REPORT_BYTES];
+    let (mut answers, mut control) = control.into_split();
+    let mut answer = [0; HEAD_BYTES];
     let outcome = {
-        let reported = reports.read_exact(&mut report);
+        let reported = answers.read_exact(&mut answer);
         tokio::pin!(reported);
         loop {
             // Orders end when the `Child` is dropped.
@@ -157,7 +172,8 @@ async fn attend(
             }
         }
     };
-    let ended = if let (Ok(()), Some(Report::Ended(ended))) = (outcome, Report::decode(report)) {
+    let ended = if let (Ok(()), Some(Answer::Ended(ended))) = (outcome, Answer::decode(answer, ""))
+    {
         ended
     } else {
         tracing::warn!(

@@ -48,7 +48,17 @@ impl Command {
                 .map(|(name, value)| (OsString::from(name), OsString::from(value)))
                 .collect(),
             cwd: cwd.map(PathBuf::into_os_string),
+            jail: None,
         })
+    }
+
+    /// The `PATH` of the environment.
+    pub(crate) fn path(&self) -> &str {
+        self.env
+            .iter()
+            .rev()
+            .find_map(|(name, value)| (name == "PATH").then_some(value.as_str()))
+            .unwrap_or(DEFAULT_PATH)
     }
 
     /// What the kernel's interface can't express would be cut or misread there: refused here.
@@ -85,12 +95,7 @@ impl Command {
                 Runnable::Absent => Err(SpawnError::NoFile(path)),
             };
         }
-        let path = self
-            .env
-            .iter()
-            .rev()
-            .find_map(|(name, value)| (name == "PATH").then_some(value.as_str()))
-            .unwrap_or(DEFAULT_PATH);
+        let path = self.path();
         let mut not_executable = None;
         // An empty entry would mean the working directory: nobody means that.
         for directory in path.split(':').filter(|entry| !entry.is_empty()) {

@@ -50,7 +50,7 @@ fn reap(payload: Pid, exit: &mut Exit) -> bool {
     }
 }
 
-fn exit_of(status: WaitStatus) -> Exit {
+pub(crate) fn exit_of(status: WaitStatus) -> Exit {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, Some(signal)) => Exit::Signal(signal),
@@ -60,9 +60,15 @@ fn exit_of(status: WaitStatus) -> Exit {
 
 #[cfg(target_os = "linux")]
 fn children() -> Vec<Pid> {
-    let this = rustix::process::getpid().as_raw_nonzero();
+    children_of(rustix::process::getpid())
+}
+
+/// The children of a process that has one thread, the oldest first.
+#[cfg(target_os = "linux")]
+pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
+    let this = parent.as_raw_nonzero();
     // One file, in kernels built with it, as all common ones are.
-    if let Ok(list) = std::fs::read_to_string(format!("/proc/self/task/{this}/children")) {
+    if let Ok(list) = std::fs::read_to_string(format!("/proc/{this}/task/{this}/children")) {
         return list
             .split_ascii_whitespace()
             .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))

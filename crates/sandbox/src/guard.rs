@@ -8,7 +8,7 @@ use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,23 +18,34 @@ use rustix::process::{
 };
 
 use crate::child::Exit;
-use crate::control::{Order, Report, Streams, receive_plan};
+#[cfg(target_os = "linux")]
+use crate::confinement::Tier;
+use crate::control::{Answer, Order, Streams, receive_plan, send_answer};
 use crate::plan::Plan;
 use crate::{descendants, kernel};
 
 /// The exit code of a guard that could not do its work.
 const CANNOT: u8 = 3;
 
+/// What a probe has the gateway's binary do inside a sandbox: end at once.
+pub(crate) const PROBE: &str = "--probe";
+
+/// Bytes of a memory dump. Linux makes none of so few either, and, unlike with 0, does not start
+/// the program of the host that takes dumps, as root, from a pipe.
+pub(crate) const CORE_BYTES: u64 = if cfg!(target_os = "linux") { 1 } else { 0 };
+
 /// The body of the hidden subcommand by which the gateway becomes a guard.
 ///
 /// Must be called before anything else has opened a file, started a thread or made a runtime: it
 /// closes every file descriptor it did not ask for. Standard input is the lifeline. `args` are
-/// what follows the subcommand: a label for process lists, not read.
+/// what follows the subcommand: a label for process lists, or the word by which a probe ends it at once.
 ///
 /// Exits as the payload did: with its code, with 128 and the number of the signal that killed it,
 /// or with 3 if there was no payload to guard.
-pub fn guard_main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    drop(args);
+pub fn guard_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    if args.next().is_some_and(|arg| arg == PROBE) {
+        return ExitCode::SUCCESS;
+    }
     kernel::close_from(3);
     match guard() {
         Ok(Exit::Code(code)) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(CANNOT)),
@@ -56,19 +67,36 @@ fn guard() -> io::Result<Exit> {
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (plan, streams) = receive_plan(&control)?;
     let wake = withdraw().and_then(|()| Wake::new())?;
-    let payload = match start(plan, streams) {
+    #[cfg(target_os = "linux")]
+    if let Some(jail) = plan.jail.clone() {
+        return match jail.tier {
+            Tier::Full => crate::jail::guard(&control, plan, jail, streams, &wake),
+            _ => Ok(crate::jail::guard_confined(
+                &control, plan, &jail, streams, &wake,
+            )),
+        };
+    }
+    let started = start(plan, streams);
+    Ok(attend(&control, &wake, started))
+}
+
+/// Says what became of the payload, and guards it until all that it started has ended.
+pub(crate) fn attend(control: &UnixStream, wake: &Wake, started: Result<Pid, Answer>) -> Exit {
+    let payload = match started {
         Ok(payload) => payload,
-        Err(error) => {
-            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            tell(&control, Report::Failed(errno));
-            return Ok(Exit::Lost);
+        Err(answer) => {
+            tell(control, &answer);
+            return Exit::Lost;
         }
     };
-    tell(&control, Report::Started(payload.as_raw_nonzero().get()));
-    watch(&control, &wake, payload);
-    let exit = descendants::end(payload, &wake);
-    tell(&control, Report::Ended(exit));
-    Ok(exit)
+    tell(control, &Answer::Started(payload.as_raw_nonzero().get()));
+    watch(control, wake, payload, || {
+        // Fails only when the group is empty, which the next round sees.
+        kill_process_group(payload, Signal::TERM).ok();
+    });
+    let exit = descendants::end(payload, wake);
+    tell(control, &Answer::Ended(exit));
+    exit
 }
 
 /// Leaves the terminal's reach, for the payload too, and sets what the payload inherits or must not do to its guard.
@@ -77,8 +105,8 @@ fn withdraw() -> io::Result<()> {
     rustix::process::setsid().ok();
     // A dump of a payload holds its secrets.
     let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
+        current: Some(CORE_BYTES),
+        maximum: Some(CORE_BYTES),
     };
     setrlimit(Resource::Core, none)?;
     #[cfg(target_os = "linux")]
@@ -95,12 +123,20 @@ fn withdraw() -> io::Result<()> {
 }
 
 /// Starts the payload. This process keeps none of its streams: they end when the payload says so.
-fn start(plan: Plan, streams: Streams) -> io::Result<Pid> {
+fn start(plan: Plan, streams: Streams) -> Result<Pid, Answer> {
+    let mut command = command(plan, streams);
+    let parent = rustix::process::getpid();
+    kernel::before_exec(&mut command, move || prepare(parent));
+    spawn(&mut command)
+}
+
+/// The command of `plan`, with the payload's own streams.
+pub(crate) fn command(plan: Plan, streams: Streams) -> Command {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that starts local servers"
     )]
-    let mut command = std::process::Command::new(plan.program);
+    let mut command = Command::new(plan.program);
     command
         .arg0(plan.name)
         .args(plan.args)
@@ -112,17 +148,51 @@ fn start(plan: Plan, streams: Streams) -> io::Result<Pid> {
     if let Some(cwd) = plan.cwd {
         command.current_dir(cwd);
     }
-    kernel::detach(&mut command);
-    let child = command.spawn()?;
+    command
+}
+
+/// Starts the payload.
+pub(crate) fn spawn(command: &mut Command) -> Result<Pid, Answer> {
+    let failed = |error: &io::Error| Answer::Failed(error.raw_os_error().unwrap_or(libc::EINVAL));
+    let child = command.spawn().map_err(|error| failed(&error))?;
     i32::try_from(child.id())
         .ok()
         .and_then(Pid::from_raw)
-        .ok_or_else(|| Errno::SRCH.into())
+        .ok_or(Answer::Failed(libc::ESRCH))
+}
+
+/// Makes the payload begin in a process group of its own, with the default action for every
+/// signal, and, on Linux, die with this process.
+///
+/// This process has one thread: the signal of a parent's death is sent when the *thread* that
+/// started the child ends.
+fn prepare(parent: Pid) -> io::Result<()> {
+    kernel::reset_signals();
+    // Not a session: the guard's has no terminal, and entering another costs a wait for the CPU.
+    rustix::process::setpgid(None, None)?;
+    die_with(parent)
+}
+
+/// Makes the calling process, just forked by `parent`, die with it where the system can do that.
+pub(crate) fn die_with(parent: Pid) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have died before the line above.
+    if rustix::process::getppid() == Some(parent) {
+        Ok(())
+    } else {
+        Err(Errno::SRCH.into())
+    }
 }
 
 /// Returns when everything is to be killed: the payload has exited, the gateway says so, or the
 /// gateway is gone. Meanwhile reaps what the payload has left behind.
-fn watch(mut control: &UnixStream, wake: &Wake, payload: Pid) {
+pub(crate) fn watch(
+    mut control: &UnixStream,
+    wake: &Wake,
+    payload: Pid,
+    mut terminate: impl FnMut(),
+) {
     loop {
         if has_exited(payload) {
             return;
@@ -142,10 +212,7 @@ fn watch(mut control: &UnixStream, wake: &Wake, payload: Pid) {
         if from_gateway {
             let mut order = [0];
             match control.read(&mut order) {
-                Ok(1) if Order::decode(order[0]) == Order::Terminate => {
-                    // Fails only when the group is empty, which the next round sees.
-                    kill_process_group(payload, Signal::TERM).ok();
-                }
+                Ok(1) if Order::decode(order[0]) == Order::Terminate => terminate(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(_) | Err(_) => return,
             }
@@ -154,7 +221,7 @@ fn watch(mut control: &UnixStream, wake: &Wake, payload: Pid) {
 }
 
 /// Reaps dead children up to the payload, which stays, so that nothing else gets its number.
-fn has_exited(payload: Pid) -> bool {
+pub(crate) fn has_exited(payload: Pid) -> bool {
     while let Some(dead) = kernel::dead_child() {
         if dead == payload {
             return true;
@@ -165,15 +232,15 @@ fn has_exited(payload: Pid) -> bool {
 }
 
 /// The gateway may be gone already; then there is nobody to tell.
-fn tell(mut control: &UnixStream, report: Report) {
-    control.write_all(&report.encode()).ok();
+pub(crate) fn tell(control: &UnixStream, answer: &Answer) {
+    send_answer(control, answer, &[]).ok();
 }
 
 /// Becomes readable when a signal has come.
 pub(crate) struct Wake(PipeReader);
 
 impl Wake {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         let writer = OwnedFd::from(writer);
         rustix::io::ioctl_fionbio(&reader, true)?;

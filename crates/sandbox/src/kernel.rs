@@ -87,35 +87,29 @@ pub(crate) fn dead_child() -> Option<Pid> {
     Pid::from_raw(unsafe { info.si_pid() })
 }
 
-/// Makes what `command` starts begin in a process group of its own, with the default action for
-/// every signal, and, on Linux, die with the process that starts it.
+/// Makes what `command` starts call `prepare` just before it executes its program.
 ///
-/// The caller has one thread: the signal of a parent's death is sent when the *thread* that
-/// started the child ends.
-pub(crate) fn detach(command: &mut Command) {
-    let parent = rustix::process::getpid();
-    let prepare = move || prepare_payload(parent);
-    // SAFETY: `prepare_payload` makes system calls only; it takes no lock and no memory.
+/// The caller has one thread.
+pub(crate) fn before_exec(
+    command: &mut Command,
+    prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: `prepare` runs in a copy of this process. No other thread of it could have held a
+    // lock or been inside the allocator when the copy was made, since there is none.
     unsafe { command.pre_exec(prepare) };
 }
 
-fn prepare_payload(parent: Pid) -> io::Result<()> {
+/// Gives every signal its default action.
+pub(crate) fn reset_signals() {
     for signal in 1..=SIGNALS_MAX {
         // SAFETY: takes two integers. Those that have no other action, those of the C library and
         // those beyond the last are refused.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    // Not a session: the guard's has no terminal, and entering another costs a wait for the CPU.
-    rustix::process::setpgid(None, None)?;
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Signal, set_parent_process_death_signal};
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-    }
-    // It may have died before the line above.
-    if rustix::process::getppid() == Some(parent) {
-        Ok(())
-    } else {
-        Err(rustix::io::Errno::SRCH.into())
-    }
 }
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::*;
+
+#[cfg(target_os = "linux")]
+mod linux;

@@ -1,7 +1,7 @@
 //! Starts guards.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -15,8 +15,13 @@ use tokio::runtime::Handle;
 
 use crate::child::{Child, Started};
 use crate::command::Command;
-use crate::control::{REPORT_BYTES, Report, Streams, send_plan};
+use crate::confine::confine;
+use crate::confinement::{Confinement, Tier};
+use crate::control::{Answer, Streams, receive_answer, send_plan};
+use crate::doors::Doors;
+use crate::guard::PROBE;
 use crate::plan::Plan;
+use crate::report::{Feature, Got, Missing, Part, Report};
 
 /// How long a guard may take to answer. One that never does is not a guard.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,6 +70,19 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// A part of the confinement could not be had, so the server was not started.
+    #[error("the server was not started, for want of: {part}; {cause}; {remedy}")]
+    Confinement {
+        /// Which part.
+        part: Feature,
+        /// The likely cause.
+        cause: String,
+        /// What to do.
+        remedy: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// The guard did not start, or did not act as one.
     #[error(
         "the guard of a local server did not start; check that the gateway's binary can be executed"
@@ -84,23 +102,87 @@ impl Sandbox {
         }
     }
 
-    /// Starts `command`, and returns once it has been executed.
+    /// Starts `command`, unconfined, and returns once it has been executed.
     ///
     /// To be called on a Tokio runtime, which the child must not outlive: it is killed when the
     /// runtime ends. Dropping the future kills what it has started.
     pub async fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
+        self.spawn_confined(command, &Confinement::new(Tier::Off))
+            .await
+    }
+
+    /// As [`Sandbox::spawn`], with `command` confined: all of `confinement` is in force before the
+    /// program is executed, or it is not. What rests on which mechanism, and which limits of a
+    /// whole server could only be set for each process, is in the child's [`Child::report`].
+    ///
+    /// In [`Tier::Full`] the child's `HOME` is an empty directory and `TMPDIR` is `/tmp`, both its
+    /// own and gone with it. Programs may be executed from both, as package managers do. It starts in `HOME` if the command has no directory. With
+    /// [`Network::Guarded`](crate::Network::Guarded) the variables of proxies point to [`Doors::proxy`].
+    pub async fn spawn_confined(
+        &self,
+        command: &Command,
+        confinement: &Confinement,
+    ) -> Result<Child, SpawnError> {
         let guard = Arc::clone(&self.guard);
         let command = command.clone();
+        let confinement = confinement.clone();
         // Looking at the file system, starting a process, and waiting for its answer all block.
         // The child is made there too, so that it ends properly if nobody waits for the answer.
-        tokio::task::spawn_blocking(move || start(&guard, &command))
+        tokio::task::spawn_blocking(move || start(&guard, &command, &confinement))
             .await
             .map_err(|error| SpawnError::Guard(io::Error::other(error)))?
     }
+
+    /// Tries `confinement` on the gateway's own binary, which ends at once, and reports what is in
+    /// force. A part that stops servers from starting is reported as missing.
+    ///
+    /// Fails when it could not be tried: there is no guard, or it cannot be executed.
+    pub async fn probe(&self, confinement: &Confinement) -> Result<Report, SpawnError> {
+        let program = self.guard.first().map(|program| program.to_string_lossy());
+        let command = Command {
+            program: program.unwrap_or_default().into_owned(),
+            args: self
+                .guard
+                .iter()
+                .skip(1)
+                .map(|arg| arg.to_string_lossy().into_owned())
+                .chain([PROBE.to_owned()])
+                .collect(),
+            ..Command::default()
+        };
+        match self.spawn_confined(&command, confinement).await {
+            Ok(mut child) => {
+                child.wait().await.map_err(SpawnError::Guard)?;
+                Ok(child.report().clone())
+            }
+            Err(SpawnError::Confinement {
+                part,
+                cause,
+                remedy,
+                source,
+            }) => Ok(Report {
+                tier: confinement.tier,
+                parts: vec![Part {
+                    feature: part,
+                    got: Got::Missing(Missing {
+                        errno: source.raw_os_error().unwrap_or_default(),
+                        cause,
+                        remedy,
+                    }),
+                }],
+            }),
+            Err(other) => Err(other),
+        }
+    }
 }
 
-fn start(guard: &[OsString], command: &Command) -> Result<Child, SpawnError> {
-    let plan = command.resolve()?;
+fn start(
+    guard: &[OsString],
+    command: &Command,
+    confinement: &Confinement,
+) -> Result<Child, SpawnError> {
+    let mut plan = command.resolve()?;
+    confine(&mut plan, command, confinement)?;
     let (stdin_theirs, stdin) = io::pipe().map_err(SpawnError::Resources)?;
     let (stdout, stdout_theirs) = io::pipe().map_err(SpawnError::Resources)?;
     let (stderr, stderr_theirs) = io::pipe().map_err(SpawnError::Resources)?;
@@ -111,8 +193,8 @@ fn start(guard: &[OsString], command: &Command) -> Result<Child, SpawnError> {
     };
     let (control, control_theirs) = UnixStream::pair().map_err(SpawnError::Resources)?;
     let mut guard = start_guard(guard, control_theirs.into(), &command.program)?;
-    let pid = match instruct(&control, &plan, &streams) {
-        Ok(pid) => pid,
+    let answers = match instruct(&control, &plan, &streams, confinement.tier) {
+        Ok(answers) => answers,
         Err(error) => {
             // It has nothing to guard, or is not a guard. Reaped here, so that none is left.
             guard.start_kill().ok();
@@ -133,11 +215,13 @@ fn start(guard: &[OsString], command: &Command) -> Result<Child, SpawnError> {
         .map_err(SpawnError::Resources)?;
     Ok(Child::new(Started {
         guard,
-        pid,
+        pid: answers.pid,
         control: tokio::net::UnixStream::from_std(control).map_err(SpawnError::Resources)?,
         stdin: input(stdin.into()).map_err(SpawnError::Resources)?,
         stdout: output(stdout.into()).map_err(SpawnError::Resources)?,
         stderr: output(stderr.into()).map_err(SpawnError::Resources)?,
+        doors: answers.doors,
+        report: answers.report,
     }))
 }
 
@@ -165,24 +249,57 @@ fn start_guard(
     command.spawn().map_err(SpawnError::Guard)
 }
 
-/// Hands the guard its plan and waits for its answer: the payload's process id.
-fn instruct(mut control: &UnixStream, plan: &Plan, streams: &Streams) -> Result<Pid, SpawnError> {
-    let mut answer = || {
+/// What a guard says before its payload runs.
+struct Answers {
+    pid: Pid,
+    doors: Option<Doors>,
+    report: Report,
+}
+
+/// Hands the guard its plan and waits for its answers.
+fn instruct(
+    control: &UnixStream,
+    plan: &Plan,
+    streams: &Streams,
+    tier: Tier,
+) -> Result<Answers, SpawnError> {
+    let send = || {
         control.set_read_timeout(Some(START_TIMEOUT))?;
         control.set_write_timeout(Some(START_TIMEOUT))?;
-        send_plan(control, plan, streams)?;
-        let mut report = [0; REPORT_BYTES];
-        control.read_exact(&mut report)?;
-        Report::decode(report).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        send_plan(control, plan, streams)
     };
-    match answer().map_err(SpawnError::Guard)? {
-        Report::Started(pid) => {
-            Pid::from_raw(pid).ok_or_else(|| SpawnError::Guard(io::ErrorKind::InvalidData.into()))
+    send().map_err(SpawnError::Guard)?;
+    let invalid = || SpawnError::Guard(io::ErrorKind::InvalidData.into());
+    let mut doors = None;
+    let mut report = None;
+    loop {
+        let (answer, fds) = receive_answer(control).map_err(SpawnError::Guard)?;
+        match answer {
+            Answer::Doors => doors = Some(Doors::from_fds(fds).map_err(SpawnError::Guard)?),
+            Answer::Report(text) => {
+                report = Some(Report::decode(tier, &text).ok_or_else(invalid)?);
+            }
+            Answer::Started(pid) => {
+                let report = match (report, &plan.jail) {
+                    (Some(report), _) => report,
+                    (None, None) => Report::bare(tier),
+                    // Nothing says that it is confined.
+                    (None, Some(_)) => return Err(invalid()),
+                };
+                return Ok(Answers {
+                    pid: Pid::from_raw(pid).ok_or_else(invalid)?,
+                    doors,
+                    report,
+                });
+            }
+            Answer::Refused(refusal) => return Err(refusal.into_error()),
+            Answer::Failed(errno) => {
+                return Err(SpawnError::Exec {
+                    program: plan.program.to_string_lossy().into_owned(),
+                    source: io::Error::from_raw_os_error(errno),
+                });
+            }
+            Answer::Ended(_) => return Err(invalid()),
         }
-        Report::Failed(errno) => Err(SpawnError::Exec {
-            program: plan.program.to_string_lossy().into_owned(),
-            source: io::Error::from_raw_os_error(errno),
-        }),
-        Report::Ended(_) => Err(SpawnError::Guard(io::ErrorKind::InvalidData.into())),
     }
 }

@@ -1,17 +1,31 @@
 use super::*;
 
 #[test]
-fn reports_survive_the_lifeline() {
-    for report in [
-        Report::Started(4_194_304),
-        Report::Failed(2),
-        Report::Ended(Exit::Code(255)),
-        Report::Ended(Exit::Signal(9)),
-        Report::Ended(Exit::Lost),
+fn answers_survive_the_lifeline() {
+    let refusal = Refusal {
+        feature: crate::Feature::Files,
+        errno: 13,
+        subject: "a path/with spaces".to_owned(),
+    };
+    let (guard, gateway) = UnixStream::pair().unwrap();
+    for answer in [
+        Answer::Doors,
+        Answer::Report("1 E text\n2 N\n".to_owned()),
+        Answer::Refused(refusal),
+        Answer::Started(4_194_304),
+        Answer::Failed(2),
+        Answer::Ended(Exit::Code(255)),
+        Answer::Ended(Exit::Signal(9)),
+        Answer::Ended(Exit::Lost),
     ] {
-        assert_eq!(Report::decode(report.encode()), Some(report));
+        send_answer(&guard, &answer, &[guard.as_fd(), gateway.as_fd()]).unwrap();
+        let (received, fds) = receive_answer(&gateway).unwrap();
+        assert_eq!(received, answer);
+        assert_eq!(fds.len(), 2);
     }
-    assert_eq!(Report::decode(*b"?\0\0\0\0"), None);
+    assert_eq!(Answer::decode(*b"?\0\0\0\0", ""), None);
+    (&guard).write_all(b"R\xff\xff\xff\x7f").unwrap();
+    assert!(receive_answer(&gateway).is_err());
 }
 
 #[test]
@@ -37,6 +51,7 @@ fn a_plan_arrives_with_its_streams() {
         args: vec!["a".into()],
         env: vec![("N".into(), "v".into())],
         cwd: None,
+        jail: None,
     };
     send_plan(&gateway, &plan, &streams).unwrap();
     drop(streams);

@@ -2,7 +2,12 @@
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
+mod confined;
+mod confined_end;
+mod doors;
 mod end;
+mod hostile;
 mod many;
+mod stage;
 mod start;
 mod support;

@@ -11,13 +11,19 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The example `host`, which is gateway and guard.
 pub(crate) fn host() -> PathBuf {
+    example("host")
+}
+
+/// The program of an example of this crate.
+pub(crate) fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
-    path.push("examples/host");
+    path.push("examples");
+    path.push(name);
     assert!(
         path.exists(),
-        "no example `host`; run the tests without naming a target, so that examples are built"
+        "no example `{name}`; run the tests without naming a target, so that examples are built"
     );
     path
 }
