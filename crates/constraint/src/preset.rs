@@ -99,8 +99,29 @@ const FILES: &[(&str, &str)] = &[
 pub struct Preset {
     /// Packages, modules and images that the server is started from.
     pub packages: Vec<String>,
+    /// What its process needs.
+    #[serde(default)]
+    pub process: Process,
     /// Its tools by name. What is not here is not known.
     pub tools: BTreeMap<String, Tool>,
+}
+
+/// What the process of a public server needs, besides its own program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Process {
+    /// What it reaches over the network; `*` is the public internet.
+    pub hosts: Vec<String>,
+    /// The options whose value is a file or directory that it reads.
+    pub reads: Vec<String>,
+    /// The options whose value is a file or directory that it writes.
+    pub writes: Vec<String>,
+    /// Whether it also writes what stands among its arguments without an option.
+    pub writes_arguments: bool,
+    /// Whether its processes talk to each other by local sockets, as browsers do.
+    pub local_sockets: bool,
+    /// The variables that name a file of its own, which it keeps, and what the file is called when the operator names none.
+    pub keeps: BTreeMap<String, String>,
 }
 
 /// A tool of a public server.

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::address::{is_metadata, is_public};
 use crate::connect::Connector;
+use crate::door::{Allowance, Door, Recorder};
 use crate::error::EgressError;
 use crate::host::Destination;
 use crate::reach::Reach;
@@ -116,6 +117,17 @@ impl Egress {
         addresses
             .into_iter()
             .all(|it| is_public(it) || (allowed(it) && !is_metadata(it)))
+    }
+
+    /// A way out for the confined server `server`, by the same resolver; see [`Door::new`].
+    pub fn door(
+        &self,
+        server: &str,
+        allowance: Allowance,
+        now_ms: fn() -> u64,
+        record: Recorder,
+    ) -> Door {
+        Door::new(server, allowance, self.resolver.clone(), now_ms, record)
     }
 
     /// The client for addresses of this origin.

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod admin;
+pub(crate) mod confine;
 pub(crate) mod policy;
 mod span;
 
@@ -89,6 +90,14 @@ pub(crate) enum Command {
     Check(Check),
     /// Checks, explains, tests and replays policies.
     Policy(policy::Policy),
+    /// Shows what local servers are granted.
+    Sandbox(confine::Sandbox),
+    /// Tries whether this machine can confine each local server as its entry asks.
+    ///
+    /// Exits with 1 if one cannot be confined so: it would not be started.
+    Doctor(confine::Doctor),
+    /// Lists what confined servers reached over the network, and what they were kept from.
+    Connections(confine::Connections),
     /// Shows calls that wait for a person's yes, and answers them.
     Approvals(admin::Approvals),
     /// Makes, lists and revokes API keys, by which programs enter.
@@ -184,6 +193,19 @@ pub(crate) struct Wrap {
     /// Let through what policies and constraints refuse, and record it.
     #[arg(long)]
     pub observe: bool,
+    /// File or directory that the server may read, instead of what its command names; may be given several times.
+    #[arg(long = "read", value_name = "PATH")]
+    pub read: Vec<String>,
+    /// File or directory that the server may also write, instead of what is known of it; may be given several times.
+    #[arg(long = "write", value_name = "PATH")]
+    pub write: Vec<String>,
+    /// What the server may reach over the network, such as `api.example.com`, or `*` for the public internet; may be given
+    /// several times.
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Do not confine the server, for this reason.
+    #[arg(long, value_name = "REASON", conflicts_with_all = ["read", "write", "hosts"])]
+    pub unconfined: Option<String>,
     /// Where you are asked about calls that need a yes.
     #[arg(long, value_name = "WHERE", value_enum, default_value_t = Ask::Client)]
     pub ask: Ask,

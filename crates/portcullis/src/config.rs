@@ -27,6 +27,9 @@ pub(crate) mod surroundings;
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "portcullis.toml")]
 pub(crate) struct Config {
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// Where and how the gateway listens.
     pub listen: proxy::Listen,
     /// Clients that authenticate by a bearer token of this file, by name.
@@ -43,6 +46,8 @@ pub(crate) struct Config {
     pub credentials: proxy::auth::Credentials,
     /// What may be done, by whom, with which arguments, and after whose yes.
     pub policy: policy::Policy,
+    /// How local servers are confined, where their entries do not say otherwise.
+    pub sandbox: Sandbox,
     /// How the gateway gets out.
     pub egress: Egress,
     /// Bounds on everything that grows.
@@ -53,6 +58,17 @@ pub(crate) struct Config {
     pub record: Record,
     /// What is logged, and how.
     pub log: Log,
+}
+
+/// How local servers are confined, where their entries do not say otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Sandbox {
+    /// By what they are confined.
+    pub tier: proxy::sandbox::Tier,
+    /// Why the gateway does not confine them; needed with `external` and `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// How the gateway gets out, to servers and to whatever they and clients name.

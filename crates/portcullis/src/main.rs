@@ -10,6 +10,8 @@ mod environment;
 mod logging;
 mod output;
 mod permissions;
+mod profile;
+mod reached;
 mod reload;
 mod shutdown;
 mod state;
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
         Command::Stdio(args) => commands::stdio::run(args, &log, &environment),
         Command::Check(args) => commands::check::run(args, &environment),
         Command::Policy(args) => commands::policy::run(args, &environment),
+        Command::Sandbox(args) => commands::sandbox::run(args, &environment),
+        Command::Doctor(args) => commands::doctor::run(args, &environment),
+        Command::Connections(args) => commands::connections::run(args, &environment),
         Command::Approvals(args) => commands::approvals::run(args, &environment),
         Command::Token(args) => commands::token::run(args, &environment),
         Command::User(args) => commands::user::run(args, &environment),

@@ -14,6 +14,7 @@ use portcullis_pipeline::Pipeline;
 use portcullis_pipeline::permissions::Learnt;
 use portcullis_policy::PolicyFile;
 use portcullis_proxy::config::auth;
+use portcullis_proxy::upstream::Local;
 use portcullis_proxy::{Access, AskAt, Asking, Clock, Parts, Runtime, Terminal, Webhook};
 use portcullis_sandbox::Sandbox;
 use portcullis_store::{Durability, Store};
@@ -23,6 +24,8 @@ use crate::access;
 use crate::config::{self, Config};
 use crate::environment::Environment;
 use crate::permissions;
+use crate::profile::{self, Settled};
+use crate::reached::Reached;
 use crate::state::{DATABASE, SEALING_KEY, StateDirectory};
 
 /// The hidden command that guards a local server; see [`portcullis_sandbox::guard_main`].
@@ -37,6 +40,7 @@ pub(crate) struct Wiring {
     /// What the permission model has learnt.
     learnt: Arc<Learnt>,
     sandbox: Sandbox,
+    reached: Reached,
     environment: Environment,
     /// Where the person at the client is asked about calls.
     ask: AskAt,
@@ -47,7 +51,7 @@ pub(crate) struct Wiring {
     /// The door, and what it was built from. It remembers failures and proofs that were seen, which a reload must not forget.
     door: Mutex<Option<(Json, Arc<Access>)>>,
     /// Last, so that it is given up when nothing uses it any more.
-    _state: StateDirectory,
+    state: StateDirectory,
 }
 
 impl Wiring {
@@ -67,6 +71,7 @@ impl Wiring {
         let store = Store::open(&state.path().join(DATABASE), settings)?;
         let learnt = Arc::new(permissions::learnt(&store).await?);
         Ok(Self {
+            reached: Reached::begin(store.clone()),
             store,
             learnt,
             vault: Arc::new(Vault::open(&state.path().join(SEALING_KEY))?),
@@ -77,7 +82,7 @@ impl Wiring {
             terminal: None,
             credentials: Mutex::default(),
             door: Mutex::default(),
-            _state: state,
+            state,
         })
     }
 
@@ -129,6 +134,11 @@ impl Wiring {
         access: Option<Arc<Access>>,
         previous: Option<&Runtime>,
     ) -> anyhow::Result<Arc<Runtime>> {
+        let Settled { servers, grants } = self.settle(config)?;
+        let config = &Config {
+            servers,
+            ..config.clone()
+        };
         let limits = &config.limits;
         let settings = portcullis_pipeline::Settings {
             params_bytes_max: limits.request_bytes_max.get(),
@@ -152,12 +162,28 @@ impl Wiring {
             },
             access,
             asking: self.asking(config)?,
-            egress: self.egress.clone(),
-            sandbox: self.sandbox.clone(),
+            local: Local {
+                sandbox: self.sandbox.clone(),
+                egress: self.egress.clone(),
+                now_ms: crate::clock::now_ms,
+                record: self.reached.recorder(),
+            },
+            grants,
             clock: Clock::new(crate::clock::now_ms),
             environment: self.environment.text(),
         };
         Ok(Arc::new(Runtime::build(&config.proxy(), parts, previous)?))
+    }
+
+    /// The servers of `config` as they are started, and what each local one is granted.
+    fn settle(&self, config: &Config) -> anyhow::Result<Settled> {
+        let directory = std::env::current_dir();
+        let place = profile::Place {
+            home: profile::home(&self.environment),
+            directory: &directory.context("the working directory cannot be found out")?,
+            state: &std::path::absolute(self.state.path())?,
+        };
+        profile::settle(config, place)
     }
 
     fn asking(&self, config: &Config) -> anyhow::Result<Asking> {
@@ -214,6 +240,7 @@ impl Wiring {
 
     /// Writes what is left to be recorded, and gives the state directory up.
     pub(crate) async fn close(self) {
+        self.reached.end().await;
         self.store.close().await;
     }
 }
@@ -234,7 +261,7 @@ pub(crate) fn settings(config: &Config) -> anyhow::Result<Option<client::setting
 
 /// This program, so that it can be executed again. On Linux by the kernel's own link, which is
 /// right even after an upgrade has replaced the file.
-fn own_binary() -> anyhow::Result<OsString> {
+pub(crate) fn own_binary() -> anyhow::Result<OsString> {
     if cfg!(target_os = "linux") {
         return Ok(OsString::from("/proc/self/exe"));
     }

@@ -5,6 +5,7 @@
 //! as text with a unit (`"4MiB"`) or as a number of bytes.
 
 pub mod auth;
+pub mod sandbox;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -112,6 +113,9 @@ pub struct Server {
     /// Working directory of a local server; the gateway's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
+    /// How a local server is confined.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sandbox: sandbox::Sandbox,
     /// URL of a remote server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -144,6 +148,9 @@ pub struct Server {
     pub concurrency_max: usize,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 fn default_timeout() -> Duration {
     Duration::from_secs(60)
 }

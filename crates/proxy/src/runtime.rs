@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use portcullis_egress::Egress;
 use portcullis_mcp::ServerName;
 use portcullis_oauth::client::Credentials;
 use portcullis_pipeline::{Pipeline, PrincipalKind};
-use portcullis_sandbox::Sandbox;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +26,9 @@ use crate::link::{Links, Tools};
 use crate::lists::ListCache;
 use crate::seal::{NoRandomness, Sealer};
 use crate::session::Sessions;
-use crate::upstream::{Connection, Credential, Hello, InvalidServer, Spec, Upstream};
+use crate::upstream::{
+    Connection, Credential, Grants, Hello, InvalidServer, Local, Spec, Upstream,
+};
 
 /// What the message path is built on.
 #[derive(Clone, Debug)]
@@ -41,10 +41,10 @@ pub struct Parts {
     pub credentials: Option<Arc<Credentials>>,
     /// How people are asked about calls.
     pub asking: Asking,
-    /// The way out to remote servers.
-    pub egress: Egress,
-    /// Starts local servers.
-    pub sandbox: Sandbox,
+    /// The way out, and what local servers are started by.
+    pub local: Local,
+    /// What each local server is granted.
+    pub grants: BTreeMap<ServerName, Grants>,
     /// The time of day.
     pub clock: Clock,
     /// The gateway's own environment, of which local servers see what the configuration names.
@@ -87,6 +87,8 @@ pub(crate) struct Shared {
 pub(crate) struct Server {
     pub(crate) name: ServerName,
     pub(crate) settings: crate::config::Server,
+    /// Those of a local server.
+    grants: Option<Grants>,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) lists: ListCache,
     /// Where the server has a credential of its own.
@@ -177,7 +179,8 @@ impl Server {
             (Some(own), Some(given)) => Arc::ptr_eq(own, given),
             (own, _) => own.is_none(),
         };
-        self.settings == *settings && same_credentials
+        let same_grants = self.grants.as_ref() == parts.grants.get(&self.name);
+        self.settings == *settings && same_grants && same_credentials
     }
 
     /// What the server has last listed on any connection.
@@ -259,7 +262,8 @@ impl Runtime {
         config: &Config,
         parts: &Parts,
     ) -> Result<Server, BuildError> {
-        let spec = Spec::build(name.clone(), settings, &config.limits, |key| {
+        let grants = parts.grants.get(name);
+        let spec = Spec::build(name.clone(), settings, grants, &config.limits, |key| {
             parts.environment.get(key).cloned()
         })
         .map_err(|source| BuildError::Server {
@@ -276,7 +280,8 @@ impl Runtime {
             name: name.clone(),
             credentials,
             settings: settings.clone(),
-            upstream: Upstream::new(spec, parts.egress.clone(), parts.sandbox.clone()),
+            grants: grants.cloned(),
+            upstream: Upstream::new(spec, parts.local.clone()),
             lists: ListCache::default(),
             hello: Mutex::new(None),
             tools: Mutex::new(None),

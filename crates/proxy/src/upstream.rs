@@ -19,6 +19,7 @@ mod http;
 mod http_exchange;
 mod http_session;
 mod lines;
+mod local;
 mod mailbox;
 mod profile;
 mod salvage;
@@ -31,8 +32,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use portcullis_egress::Egress;
-use portcullis_sandbox::Sandbox;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
@@ -41,8 +40,9 @@ pub use self::credential::Credential;
 pub use self::error::{Garbage, NoCredential, UpstreamError};
 pub use self::event::{Answer, Ask, Event, Reply, State, Unsolicited};
 pub use self::exchange::Exchange;
+pub use self::local::Local;
 pub use self::profile::{Hello, Profile};
-pub use self::spec::{InvalidServer, Spec, Transport};
+pub use self::spec::{Grants, InvalidServer, Spec, Transport};
 
 use self::detect::{Attempt, Known};
 use self::health::Health;
@@ -54,7 +54,7 @@ const STARTS_MAX: usize = 16;
 /// One configured server. Nothing is started before [`Upstream::connect`].
 pub struct Upstream {
     spec: Spec,
-    sandbox: Sandbox,
+    local: Local,
     endpoint: Option<Arc<Endpoint>>,
     health: Arc<Health>,
     known: Mutex<Option<Known>>,
@@ -64,16 +64,17 @@ pub struct Upstream {
 
 impl Upstream {
     /// The server that `spec` describes.
-    pub fn new(spec: Spec, egress: Egress, sandbox: Sandbox) -> Arc<Self> {
+    pub fn new(spec: Spec, local: Local) -> Arc<Self> {
         let endpoint = match &spec.transport {
             Transport::Http { url, headers, .. } => {
+                let egress = local.egress.clone();
                 let made = Endpoint::new(egress, url.clone(), headers.clone(), spec.limits());
                 made.ok().map(Arc::new)
             }
-            Transport::Stdio(_) => None,
+            Transport::Stdio(..) => None,
         };
         Arc::new(Self {
-            sandbox,
+            local,
             endpoint,
             health: Arc::default(),
             known: Mutex::new(None),

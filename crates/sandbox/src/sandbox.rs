@@ -138,9 +138,15 @@ impl Sandbox {
     ///
     /// Fails when it could not be tried: there is no guard, or it cannot be executed.
     pub async fn probe(&self, confinement: &Confinement) -> Result<Report, SpawnError> {
-        let program = self.guard.first().map(|program| program.to_string_lossy());
+        let Some(program) = self.guard.first() else {
+            return Err(SpawnError::Guard(io::ErrorKind::NotFound.into()));
+        };
+        // The kernel's own link to a binary leads elsewhere inside.
+        let program = PathBuf::from(program)
+            .canonicalize()
+            .map_err(SpawnError::Guard)?;
         let command = Command {
-            program: program.unwrap_or_default().into_owned(),
+            program: program.to_string_lossy().into_owned(),
             args: self
                 .guard
                 .iter()

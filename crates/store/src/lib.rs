@@ -11,6 +11,7 @@ pub mod auth_events;
 pub mod browser_sessions;
 pub mod calls;
 pub mod client_registrations;
+pub mod connections;
 pub mod consents;
 pub mod definitions;
 mod epoch;
@@ -45,6 +46,7 @@ pub use calls::{
     CallEnd, CallFilter, CallId, CallRow, CallStart, Calls, Outcome, ReadError, ScopesUsed, Verdict,
 };
 pub use client_registrations::{ClientRegistrationRow, ClientRegistrations};
+pub use connections::{ConnectionFilter, ConnectionRecord, Connections};
 pub use consents::{Consent, Consents};
 pub use definitions::{DefinitionRow, Definitions};
 pub use grants::{Grant, Grants};
@@ -219,6 +221,14 @@ impl Store {
     /// What servers last defined.
     pub fn definitions(&self) -> Definitions<'_> {
         Definitions {
+            writer: &self.inner.writer,
+            readers: &self.inner.readers,
+        }
+    }
+
+    /// The record of what local servers reached over the network.
+    pub fn connections(&self) -> Connections<'_> {
+        Connections {
             writer: &self.inner.writer,
             readers: &self.inner.readers,
         }

@@ -25,6 +25,10 @@ const STEPS: &[(&str, &str)] = &[
     ),
     ("decisions", include_str!("migrations/0008_decisions.sql")),
     ("asking", include_str!("migrations/0009_asking.sql")),
+    (
+        "connections",
+        include_str!("migrations/0010_connections.sql"),
+    ),
 ];
 
 /// Why a migration stopped. The database is as it was before the step.

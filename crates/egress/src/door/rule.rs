@@ -37,7 +37,7 @@ pub enum Protocol {
 ///
 /// - `SCHEME` is `https` (the default; any TLS), `http` (plain HTTP) or `tcp` (anything, unseen).
 /// - `HOST` is a name (`api.github.com`), the names below one (`*.example.com`, which is not
-///   `example.com` itself), an address (`192.0.2.1`, `[2001:db8::1]`) or a network (`10.0.0.0/8`).
+///   `example.com` itself), all names and addresses of the public internet (`*`), an address (`192.0.2.1`, `[2001:db8::1]`) or a network (`10.0.0.0/8`).
 /// - `PORT` is 443 for `https` and 80 for `http` unless written; `tcp` needs one.
 ///
 /// A name leads to the public internet only, unless the rule is [`private`](Self::private), and never
@@ -59,6 +59,8 @@ enum Target {
     /// The names below this one.
     Below(String),
     Net(IpNet),
+    /// The public internet.
+    Public,
 }
 
 /// Why a text is no rule.
@@ -133,7 +135,7 @@ fn or(nearest: Option<&str>, otherwise: &str) -> String {
 
 impl Rule {
     /// The name may also lead to addresses that are not public: those of private networks and of this
-    /// machine. Changes nothing for an address or a network, which mean what they say.
+    /// machine. Changes nothing for `*`, an address or a network, which mean what they say.
     #[must_use]
     pub fn private(mut self) -> Self {
         self.private = true;
@@ -195,6 +197,8 @@ impl Rule {
             (Target::Net(net), Host::Address(address)) => {
                 net.contains(address) && speaks_of(net, *address)
             }
+            (Target::Public, Host::Name(_)) => true,
+            (Target::Public, Host::Address(address)) => is_public(*address),
             (Target::Name(_) | Target::Below(_), Host::Address(_))
             | (Target::Net(_), Host::Name(_)) => false,
         }
@@ -217,7 +221,8 @@ impl Rule {
     /// What has to hold of the addresses of a host that it covers.
     pub(crate) fn check(&self) -> Check {
         let literal = matches!(self.target, Target::Net(_));
-        let reach = if literal || self.private {
+        let is_private = self.private && self.target != Target::Public;
+        let reach = if literal || is_private {
             Reach::Configured
         } else {
             Reach::Public
@@ -332,6 +337,9 @@ impl Target {
         if let Some(above) = text.strip_prefix("*.") {
             return Self::below(text, above);
         }
+        if text == "*" {
+            return Ok(Self::Public);
+        }
         if text.contains('*') {
             return Err(RuleError::Wildcard(text.to_owned()));
         }
@@ -413,6 +421,7 @@ impl fmt::Display for Rule {
             Target::Name(name) => name.clone(),
             Target::Below(name) => format!("*.{name}"),
             Target::Net(net) => shown(net),
+            Target::Public => "*".to_owned(),
         };
         f.write_str(&line(&host, self.port, self.protocol))
     }

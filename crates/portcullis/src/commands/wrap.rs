@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use portcullis_mcp::ServerName;
 use portcullis_proxy::config::Server;
+use portcullis_proxy::config::sandbox::{Sandbox, Tier};
 use portcullis_proxy::{Route, Terminal};
 use serde_json::json;
 
@@ -59,6 +60,7 @@ pub(crate) fn run(
         env,
         pass_env: args.pass_env.clone(),
         cwd: args.cwd.clone(),
+        sandbox: sandbox(args)?,
         ..serde_json::from_value(json!({}))?
     };
     let mode = if args.observe {
@@ -97,6 +99,31 @@ pub(crate) fn run(
         args.ask.into(),
         terminal,
     )
+}
+
+/// What is said of the server's confinement.
+fn sandbox(args: &cli::Wrap) -> Result<Sandbox, WrongRequest> {
+    for host in &args.hosts {
+        host.parse::<portcullis_egress::Rule>()
+            .map_err(|error| WrongRequest(format!("`--host`: {error}")))?;
+    }
+    if args
+        .unconfined
+        .as_deref()
+        .is_some_and(|why| why.trim().is_empty())
+    {
+        let message = "`--unconfined` needs a reason, which is recorded";
+        return Err(WrongRequest(message.to_owned()));
+    }
+    let named = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
+    Ok(Sandbox {
+        tier: args.unconfined.as_ref().map(|_| Tier::Off),
+        reason: args.unconfined.clone(),
+        read: named(&args.read),
+        write: named(&args.write),
+        hosts: named(&args.hosts),
+        ..Sandbox::default()
+    })
 }
 
 /// A server's name made from its command: `mcp-server-git` for `uvx mcp-server-git --repository .`.

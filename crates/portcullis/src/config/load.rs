@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 
 use portcullis_proxy::config::auth::Auth;
+use portcullis_proxy::config::sandbox::Sandbox;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::Spanned;
@@ -96,7 +97,10 @@ pub(crate) fn load(
     let mistakes = Mistakes::new(name, shown, list);
     match config {
         Some(config) if !mistakes.refuse() => Ok(Loaded {
-            config,
+            config: Config {
+                file: std::path::absolute(path).ok(),
+                ..config
+            },
             warnings: mistakes,
         }),
         _ => Err(Unusable::Mistakes(mistakes)),
@@ -252,6 +256,13 @@ fn anchor(config: &mut Config, base: &FilePath) {
     }
     for server in config.servers.values_mut() {
         server.cwd.as_mut().map(anchor);
+        let Sandbox { read, write, .. } = &mut server.sandbox;
+        for word in read.iter_mut().chain(write).flatten() {
+            // What begins with `~` starts at the home directory.
+            if !word.starts_with('~') {
+                *word = base.join(&*word).to_string_lossy().into_owned();
+            }
+        }
         let auth = server.auth.as_mut();
         auth.and_then(Auth::paths_mut).map(anchor);
     }

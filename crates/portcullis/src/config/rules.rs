@@ -1,5 +1,7 @@
 //! What must hold between the values of a configuration, beyond their types.
 
+mod sandbox;
+
 use std::net::IpAddr;
 
 use http::uri::Authority;
@@ -7,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use portcullis_pipeline::InvalidScope;
 use portcullis_proxy::InvalidWebhook;
 use portcullis_proxy::config::auth::InvalidAuth;
+use portcullis_proxy::config::sandbox::Tier;
 use portcullis_proxy::config::{Limits, Listen, Server};
 use portcullis_proxy::units::{Bytes, Duration};
 use toml::Spanned;
@@ -23,7 +26,7 @@ use super::{Config, Egress};
 const TOKEN_CHARS_MIN: usize = 32;
 
 /// Settings that mean something for a server of one kind only.
-const LOCAL_ONLY: [&str; 4] = ["command", "env", "pass_env", "cwd"];
+const LOCAL_ONLY: [&str; 5] = ["command", "env", "pass_env", "cwd", "sandbox"];
 const REMOTE_ONLY: [&str; 4] = ["url", "headers", "auth", "transport"];
 
 /// Header fields that the gateway itself writes.
@@ -54,7 +57,7 @@ pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -
     rules.clients(config);
     rules.scopes(config);
     for (name, server) in &config.servers {
-        rules.server(name, server);
+        rules.server(name, server, config.sandbox.tier);
     }
     rules.policy(config);
     if config.servers.is_empty() && !document.has(&Path::of(["servers"])) {
@@ -64,6 +67,11 @@ pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -
             .found
             .push(Mistake::warning("no-servers", 0..0, message, "").hint(hint));
     }
+    rules.reason(
+        &Path::of(["sandbox"]),
+        config.sandbox.tier,
+        config.sandbox.reason.as_deref(),
+    );
     rules.egress(&config.egress);
     rules.limits(&config.limits);
     rules.found
@@ -281,7 +289,7 @@ impl Rules<'_> {
         }
     }
 
-    fn server(&mut self, name: &str, server: &Server) {
+    fn server(&mut self, name: &str, server: &Server, default_tier: Tier) {
         let path = Path::of(["servers", name]);
         if !is_server_name(name) {
             let message = format!("`{name}` cannot be a server's name");
@@ -311,6 +319,7 @@ impl Rules<'_> {
             (false, true) => self.foreign(&path, &LOCAL_ONLY, "`command`"),
         }
         self.command(name, &path, server);
+        self.sandbox(name, &path.key("sandbox"), server, default_tier);
         if let Some(url) = &server.url {
             self.url(&path.key("url"), url);
         }

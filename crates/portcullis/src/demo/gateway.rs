@@ -8,16 +8,19 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use portcullis_proxy::Drained;
+use portcullis_proxy::config::sandbox::Tier;
+use portcullis_sandbox::{Confinement, Feature, Got, Part};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::honest::FILES;
 use super::stage::{Front, Server, Side, Stage};
-use crate::config::Config;
+use crate::config::{Config, Sandbox};
 use crate::environment::Environment;
+use crate::output;
 use crate::state::{IfTaken, StateDirectory};
-use crate::wiring::Wiring;
+use crate::wiring::{GUARD, Wiring, own_binary};
 
 /// How long a server may be silent: short, as the hostile one is silent on purpose.
 const TIMEOUT: &str = "2s";
@@ -37,6 +40,15 @@ impl Gateway {
     pub(super) async fn start(stage: &Stage, environment: &Environment) -> anyhow::Result<Self> {
         let tokens = Tokens::new()?;
         let mut config = config(stage, &tokens)?;
+        if let Some(reason) = unconfinable().await? {
+            output::tell(&format!(
+                "This machine cannot confine local servers: {reason}\nThe sample servers run unconfined. `portcullis doctor` says more.\n"
+            ));
+            config.sandbox = Sandbox {
+                tier: Tier::Off,
+                reason: Some(reason),
+            };
+        }
         let directory = StateDirectory::open(&stage.folder().join("state"), IfTaken::Refuse)?;
         let policies = config.read_policies(true)?;
         let wiring = Wiring::open(&config, directory, environment).await?;
@@ -90,6 +102,23 @@ impl Gateway {
     }
 }
 
+/// Why this machine cannot confine local servers, if it cannot.
+async fn unconfinable() -> anyhow::Result<Option<String>> {
+    let sandbox = portcullis_sandbox::Sandbox::new(vec![own_binary()?, GUARD.into()]);
+    let report = sandbox.probe(&Confinement::default()).await?;
+    // Limits of all processes together are wanted, and had only where control groups are.
+    let hinders = |part: &Part| !matches!(part.feature, Feature::Memory | Feature::Tasks);
+    let missing = report.parts.iter().filter(|part| hinders(part));
+    let why = missing.filter_map(|part| match &part.got {
+        Got::Missing(missing) => Some(format!(
+            "{}: {}; {}",
+            part.feature, missing.cause, missing.remedy
+        )),
+        Got::Enforced(_) | Got::NotAsked => None,
+    });
+    Ok(why.reduce(|all, one| format!("{all}; {one}")))
+}
+
 fn config(stage: &Stage, tokens: &Tokens) -> anyhow::Result<Config> {
     let mut servers = Map::new();
     let files = stage.directory(Side::Gateway, Server::Honest).join(FILES);
@@ -100,11 +129,11 @@ fn config(stage: &Stage, tokens: &Tokens) -> anyhow::Result<Config> {
             .map(|part| part.into_string().ok())
             .collect::<Option<Vec<_>>>();
         let command = command.context("the path of this program is not UTF-8")?;
-        let entry = match server {
-            // Its own paths begin among its files.
-            Server::Honest => json!({"command": command, "timeout": TIMEOUT, "cwd": files}),
-            Server::Hostile => json!({"command": command, "timeout": TIMEOUT}),
-        };
+        let own = stage.directory(Side::Gateway, server);
+        // The honest one's own paths begin among its files.
+        let cwd = (server == Server::Honest).then_some(&files);
+        let sandbox = json!({"write": [own]});
+        let entry = json!({"command": command, "timeout": TIMEOUT, "cwd": cwd, "sandbox": sandbox});
         servers.insert(server.name().to_owned(), entry);
     }
     let config = json!({

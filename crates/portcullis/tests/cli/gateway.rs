@@ -125,7 +125,9 @@ pub(crate) fn config(head: &str, names: &[&str]) -> String {
     let server =
         |name: &&str| format!("[servers.{name}]\ncommand = [\"/bin/sh\", \"sample.sh\"]\n");
     let servers: String = names.iter().map(server).collect();
-    format!("{head}\n[listen]\naddress = \"127.0.0.1:0\"\n{servers}")
+    // The sample server talks to the test by named pipes.
+    let sandbox = "[sandbox]\ntier = \"off\"\nreason = \"a test talks to it\"\n";
+    format!("{head}\n[listen]\naddress = \"127.0.0.1:0\"\n{sandbox}{servers}")
 }
 
 /// A place with the sample server and a configuration of it.

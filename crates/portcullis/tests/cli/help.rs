@@ -35,6 +35,9 @@ Commands:
   stdio        Serves one client on standard input and output, from a configuration file
   check        Checks a configuration file and shows everything that is wrong in it
   policy       Checks, explains, tests and replays policies
+  sandbox      Shows what local servers are granted
+  doctor       Tries whether this machine can confine each local server as its entry asks
+  connections  Lists what confined servers reached over the network, and what they were kept from
   approvals    Shows calls that wait for a person's yes, and answers them
   token        Makes, lists and revokes API keys, by which programs enter
   user         Invites people, and changes, lists and removes their accounts

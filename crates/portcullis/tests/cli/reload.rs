@@ -58,7 +58,7 @@ fn a_bad_change_changes_nothing() {
         config("", &["b"]).replace("command", "comand"),
     );
     let drawn = gateway.says("there is no setting `servers.b.comand`");
-    assert!(drawn.contains("portcullis.toml:5:1: "), "{drawn}");
+    assert!(drawn.contains("portcullis.toml:8:1: "), "{drawn}");
     assert!(drawn.ends_with("; did you mean `command`?"), "{drawn}");
     gateway.says("reload refused");
     assert_eq!(call(gateway.address(), "a", "").text(), before);

@@ -96,6 +96,8 @@ impl Wrapped {
                 "one",
                 "--preset",
                 "none",
+                "--unconfined",
+                "it talks to the test",
                 "--policies",
             ])
             .arg(&policy)

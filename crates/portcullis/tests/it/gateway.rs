@@ -158,14 +158,22 @@ impl Gateway {
     }
 }
 
+/// The servers of most tests talk to the test, by ports and pipes that no confined server reaches.
+pub(crate) const UNCONFINED: &str = "[sandbox]\ntier = \"off\"\nreason = \"a test talks to it\"\n";
+
 fn whole(place: &Path, config: &str) -> String {
     // Keys at the root come before any table.
     let (root, tables) = match config.find('[') {
         Some(at) => config.split_at(at),
         None => (config, ""),
     };
+    let sandbox = if config.contains("[sandbox]") {
+        ""
+    } else {
+        UNCONFINED
+    };
     format!(
-        "{root}\n[listen]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"{}\"\n{tables}",
+        "{root}\n[listen]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"{}\"\n{sandbox}{tables}",
         place.join("state").display()
     )
 }

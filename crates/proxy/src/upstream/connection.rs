@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portcullis_mcp::{Era, Id, Version};
+use portcullis_mcp::{Era, Id, Version, member, method, string};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -221,7 +221,13 @@ impl Connection {
             (Era::Modern, true) => Kind::Listen,
             (Era::Modern, false) | (Era::Legacy, _) => Kind::Call,
         };
-        let flight = duplex.start(kind)?;
+        let mut flight = duplex.start(kind)?;
+        if &*call.method == method::TOOLS_CALL
+            && let Some(tool) = call.params.as_deref().and_then(|it| member(it, "name"))
+            && let Some(tool) = string(tool)
+        {
+            flight.calls(&tool);
+        }
         let params = envelope(call, self.hello.version, flight.id).apply(call.params.as_ref());
         let id = Id::Number(flight.id);
         let message = portcullis_mcp::encode_request(&id, &call.method, params.as_deref());

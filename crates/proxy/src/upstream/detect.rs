@@ -23,7 +23,7 @@ use super::http::Endpoint;
 use super::http_exchange::{self, HttpExchange};
 use super::http_session::Session;
 use super::profile::{Hello, Profile};
-use super::spec::Transport;
+use super::spec::{Grants, Transport};
 use super::{sse_2024, stdio};
 use crate::bridge::gateway_info;
 use crate::config::{EraSetting, HttpTransport};
@@ -70,7 +70,7 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     pub(super) async fn open(&self) -> Result<Opened, UpstreamError> {
         match &self.upstream.spec().transport {
-            Transport::Stdio(command) => self.stdio(command).await,
+            Transport::Stdio(command, grants) => self.stdio(command, grants).await,
             Transport::Http { kind, .. } => {
                 let Some(endpoint) = &self.endpoint else {
                     return Err(Garbage::Endpoint("is not a URL").into());
@@ -100,9 +100,9 @@ impl Attempt<'_> {
         }
     }
 
-    async fn stdio(&self, command: &Command) -> Result<Opened, UpstreamError> {
+    async fn stdio(&self, command: &Command, grants: &Grants) -> Result<Opened, UpstreamError> {
         let (tries_modern, tries_legacy) = self.plan();
-        let mut child = self.spawn(command).await?;
+        let mut child = self.spawn(command, grants).await?;
         let mut offered = self.offered();
         if tries_modern {
             match self.discover_duplex(&child.0).await {
@@ -119,7 +119,7 @@ impl Attempt<'_> {
                 Err(UpstreamError::Timeout) if tries_legacy => {}
                 // Some servers end when the first message is not `initialize`.
                 Err(UpstreamError::Exited(_)) if tries_legacy => {
-                    child = self.spawn(command).await?;
+                    child = self.spawn(command, grants).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -132,10 +132,14 @@ impl Attempt<'_> {
         })
     }
 
-    async fn spawn(&self, command: &Command) -> Result<DuplexOwner, UpstreamError> {
+    async fn spawn(
+        &self,
+        command: &Command,
+        grants: &Grants,
+    ) -> Result<DuplexOwner, UpstreamError> {
         let upstream = self.upstream;
         let inbox = self.inbox.clone();
-        stdio::start(&upstream.sandbox, command, upstream.spec(), inbox)
+        stdio::start(&upstream.local, command, grants, upstream.spec(), inbox)
             .await
             .map(DuplexOwner)
     }

@@ -32,8 +32,8 @@ const CLOSED_WAIT: Duration = Duration::from_secs(10);
 
 /// The way out of a [`Duplex`].
 pub(super) enum Link {
-    /// To the task that writes to a child's standard input.
-    Pipe(mpsc::Sender<Bytes>),
+    /// To the task that writes to a child's standard input; and where its calls are told, if what it may reach depends on them.
+    Pipe(mpsc::Sender<Bytes>, Option<portcullis_egress::InFlight>),
     /// By POST to the address that the event stream named.
     Post(Poster),
 }
@@ -152,13 +152,14 @@ impl Duplex {
             id,
             mailbox,
             cancels: kind != Kind::Handshake,
+            call: None,
         })
     }
 
     /// Hands `message` to the server.
     pub(super) async fn send(&self, message: Bytes) -> Result<(), UpstreamError> {
         match &self.link {
-            Link::Pipe(queue) => {
+            Link::Pipe(queue, _) => {
                 match tokio::time::timeout(QUEUE_WAIT, queue.send(one_line(message))).await {
                     Ok(Ok(())) => Ok(()),
                     Ok(Err(mpsc::error::SendError(_))) => Err(UpstreamError::Closed),
@@ -172,7 +173,7 @@ impl Duplex {
     /// Hands `message` to the server without waiting.
     pub(super) fn send_detached(&self, message: Bytes) {
         match &self.link {
-            Link::Pipe(queue) => {
+            Link::Pipe(queue, _) => {
                 if queue.try_send(one_line(message)).is_err() {
                     tracing::warn!(server = %self.name, "a message was dropped: the server does not read");
                 }
@@ -197,7 +198,7 @@ impl Duplex {
         message: Bytes,
     ) -> Result<(), UpstreamError> {
         match &self.link {
-            Link::Pipe(_) => self.send(message).await,
+            Link::Pipe(..) => self.send(message).await,
             Link::Post(poster) => {
                 let poster = poster.clone();
                 let mailbox = flight.mailbox.clone();
@@ -437,9 +438,18 @@ pub(super) struct InFlight {
     pub(super) id: i64,
     mailbox: Arc<Mailbox>,
     cancels: bool,
+    /// While it lives the server may reach what the tool that is called may.
+    call: Option<portcullis_egress::Call>,
 }
 
 impl InFlight {
+    /// The request calls `tool`, until it is over.
+    pub(super) fn calls(&mut self, tool: &str) {
+        if let Link::Pipe(_, Some(calls)) = &self.duplex.link {
+            self.call = Some(calls.begin(tool));
+        }
+    }
+
     /// The next event. Cancel-safe; waits forever after the last one.
     pub(super) async fn next(&mut self) -> Event {
         let event = self.mailbox.next().await;

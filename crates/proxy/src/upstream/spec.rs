@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use portcullis_egress::Allowance;
 use portcullis_mcp::ServerName;
-use portcullis_sandbox::Command;
+use portcullis_sandbox::{Command, Confinement};
 use url::Url;
 
 use crate::config::auth::InvalidAuth;
+use crate::config::sandbox::Sandbox;
 use crate::config::{EraSetting, HttpTransport, Limits, Server};
 
 /// Variables of the gateway's own environment that every local server sees.
@@ -50,11 +52,20 @@ pub struct Spec {
     pub list_entries_max: usize,
 }
 
+/// What a local server is granted: the most that it may touch and reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grants {
+    /// What it may touch, and use up.
+    pub confinement: Confinement,
+    /// What it may reach over the network; of no effect where the confinement has no network.
+    pub allowance: Allowance,
+}
+
 /// How to reach a server.
 #[derive(Clone)]
 pub enum Transport {
-    /// A local process that speaks over its standard input and output.
-    Stdio(Command),
+    /// A local process that speaks over its standard input and output, and what it is granted.
+    Stdio(Command, Grants),
     /// A URL.
     Http {
         /// The MCP endpoint, `http` or `https`, without a fragment.
@@ -70,7 +81,7 @@ pub enum Transport {
 impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stdio(command) => write!(f, "Stdio({})", command.program),
+            Self::Stdio(command, _) => write!(f, "Stdio({})", command.program),
             Self::Http { url, .. } => {
                 write!(f, "Http({})", url.origin().ascii_serialization())
             }
@@ -110,19 +121,26 @@ pub enum InvalidServer {
     /// No request could ever be sent.
     #[error("`{0}` must not be zero")]
     Zero(&'static str),
+    /// Nobody has said what a local server is granted.
+    #[error("it is not known what the server may touch; it is not started")]
+    NoGrants,
 }
 
 impl Spec {
-    /// Checks the settings of the server `name`. `environment` looks up a variable of the gateway's
-    /// own environment, for a local server.
+    /// Checks the settings of the server `name`. `grants` are those of a local server, for which `environment` looks up a
+    /// variable of the gateway's own.
     pub fn build(
         name: ServerName,
         server: &Server,
+        grants: Option<&Grants>,
         limits: &Limits,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, InvalidServer> {
         let transport = match (server.command.split_first(), &server.url) {
-            (Some((program, args)), None) => stdio(server, program, args, environment)?,
+            (Some((program, args)), None) => {
+                let grants = grants.ok_or(InvalidServer::NoGrants)?;
+                Transport::Stdio(stdio(server, program, args, environment)?, grants.clone())
+            }
             (None, Some(url)) => http(server, url)?,
             (Some(_), Some(_)) | (None, None) => return Err(InvalidServer::Transport),
         };
@@ -165,7 +183,7 @@ fn stdio(
     program: &str,
     args: &[String],
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Transport, InvalidServer> {
+) -> Result<Command, InvalidServer> {
     if !server.headers.is_empty() {
         return Err(InvalidServer::Foreign("headers"));
     }
@@ -193,12 +211,12 @@ fn stdio(
             .iter()
             .map(|(key, value)| (key.clone(), value.clone())),
     );
-    Ok(Transport::Stdio(Command {
+    Ok(Command {
         program: program.to_owned(),
         args: args.to_vec(),
         env,
         cwd: server.cwd.clone(),
-    }))
+    })
 }
 
 fn http(server: &Server, url: &str) -> Result<Transport, InvalidServer> {
@@ -206,6 +224,7 @@ fn http(server: &Server, url: &str) -> Result<Transport, InvalidServer> {
         ("env", !server.env.is_empty()),
         ("pass_env", !server.pass_env.is_empty()),
         ("cwd", server.cwd.is_some()),
+        ("sandbox", server.sandbox != Sandbox::default()),
     ] {
         if is_set {
             return Err(InvalidServer::Foreign(setting));

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use portcullis_mcp::ServerName;
-use portcullis_sandbox::{Child, Command, Exit, Input, Output, Sandbox};
+use portcullis_sandbox::{Child, Command, Exit, Input, Output};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::duplex::{Duplex, Link};
 use super::error::UpstreamError;
 use super::event::Unsolicited;
 use super::lines::{Line, Lines};
-use super::spec::Spec;
+use super::local::Local;
+use super::spec::{Grants, Spec};
 
 /// Messages that may wait to be written.
 const QUEUE_MAX: usize = 256;
@@ -28,25 +30,40 @@ const LOG_LINE_MAX: usize = 8 * 1024;
 /// Bytes of a child's standard error that are logged in a second.
 const LOG_BYTES_MAX: usize = 64 * 1024;
 
-/// Starts `command`. The child lives until the channel is stopped, breaks, or the child ends.
+/// Starts `command`, confined as `grants` say. The child lives until the channel is stopped, breaks, or the child ends.
 pub(super) async fn start(
-    sandbox: &Sandbox,
+    local: &Local,
     command: &Command,
+    grants: &Grants,
     spec: &Spec,
     inbox: mpsc::Sender<Unsolicited>,
 ) -> Result<Arc<Duplex>, UpstreamError> {
-    let mut child = sandbox.spawn(command).await.map_err(UpstreamError::Spawn)?;
+    let spawning = local.sandbox.spawn_confined(command, &grants.confinement);
+    let mut child = spawning.await.map_err(UpstreamError::Spawn)?;
+    tracing::debug!(server = %spec.name, report = ?child.report(), "a local server was started");
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(UpstreamError::Closed);
     };
     let (queue, queued) = mpsc::channel(QUEUE_MAX);
-    let duplex = Duplex::new(spec.name.clone(), spec.limits(), Link::Pipe(queue), inbox);
+    let gone = CancellationToken::new();
+    let calls = local.let_out(
+        &spec.name,
+        &mut child,
+        grants,
+        gone.clone().cancelled_owned(),
+    );
+    let link = Link::Pipe(queue, calls);
+    let duplex = Duplex::new(spec.name.clone(), spec.limits(), link, inbox);
     tokio::spawn(log(stderr, spec.name.clone()));
     let writer = tokio::spawn(write(stdin, queued, spec.timeout));
     let reader = tokio::spawn(read(stdout, duplex.clone()));
-    tokio::spawn(supervise(child, duplex.clone(), reader, writer));
+    let supervising = supervise(child, duplex.clone(), reader, writer);
+    tokio::spawn(async move {
+        let _closes_the_doors = gone.drop_guard();
+        supervising.await;
+    });
     Ok(duplex)
 }
 

@@ -67,10 +67,22 @@ pub(crate) fn upstream(edit: impl FnOnce(&mut Server)) -> Arc<Upstream> {
         response_bytes_max: "128KiB".parse().unwrap(),
         ..Limits::default()
     };
-    let spec = Spec::build("peer".parse().unwrap(), &server, &limits, |_| None).unwrap();
+    // The peers talk to the test; what confinement does is tested with real servers.
+    let grants = Grants {
+        confinement: Confinement::new(Tier::Off),
+        allowance: Allowance::default(),
+    };
+    let name = "peer".parse().unwrap();
+    let spec = Spec::build(name, &server, Some(&grants), &limits, |_| None).unwrap();
     let egress = Egress::new(&Settings::default()).unwrap();
     let sandbox = Sandbox::new(vec![example().into_os_string(), "__guard".into()]);
-    Upstream::new(spec, egress, sandbox)
+    let local = Local {
+        sandbox,
+        egress,
+        now_ms: || 0,
+        record: Arc::new(|_| ()),
+    };
+    Upstream::new(spec, local)
 }
 
 /// An upstream that is the example program in the given mode.
