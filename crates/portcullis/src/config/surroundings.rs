@@ -11,6 +11,7 @@ use super::Config;
 use super::document::{Document, Path};
 use super::mistakes::{Mistake, nearest};
 use crate::environment::Environment;
+use crate::profile;
 
 /// Everything that this machine lacks.
 pub(crate) fn check(
@@ -38,6 +39,7 @@ pub(crate) fn check(
             found.push(Mistake::warning("no-directory", span, message, "not found").hint(hint));
         }
         found.extend(program(&path, server, document, environment));
+        found.extend(granted(&path, server, document, environment));
         for (i, variable) in server.pass_env.iter().enumerate() {
             if !variable.is_empty() && environment.get(variable).is_none() {
                 let span = document.value_span(&path.key("pass_env").index(i));
@@ -48,6 +50,32 @@ pub(crate) fn check(
         }
     }
     found
+}
+
+/// What a local server is granted and is not there: it would not start.
+fn granted(
+    path: &Path,
+    server: &Server,
+    document: &Document<'_>,
+    environment: &Environment,
+) -> Vec<Mistake> {
+    let home = profile::home(environment);
+    let lists = [("read", &server.sandbox.read), ("write", &server.sandbox.write)];
+    let words = lists.into_iter().flat_map(|(key, words)| {
+        let words = words.iter().flatten().enumerate();
+        words.map(move |(index, word)| (key, index, word))
+    });
+    let missing = words.filter_map(|(key, index, word)| {
+        let granted = profile::expanded(word, home).unwrap_or_else(|| word.into());
+        if granted.exists() {
+            return None;
+        }
+        let span = document.value_span(&path.key("sandbox").key(key).index(index));
+        let message = format!("there is no file or directory `{}`", granted.display());
+        let hint = "create it: a server does not start that is granted what is not there";
+        Some(Mistake::warning("no-file", span, message, "not found").hint(hint))
+    });
+    missing.collect()
 }
 
 fn program(
