@@ -88,7 +88,7 @@ pub enum UpstreamError {
     #[error("the exchange with the server broke off")]
     Broken(#[source] EgressError),
     /// The local server could not be started.
-    #[error("the local server cannot be started")]
+    #[error("the local server cannot be started{}", wanting(.0))]
     Spawn(#[source] SpawnError),
     /// A name or value cannot be carried as an HTTP header field.
     #[error("`{0}` cannot be sent as an HTTP header field")]
@@ -138,6 +138,16 @@ pub enum Garbage {
     /// So many messages in a row were garbage that the connection was given up.
     #[error("{0} messages in a row were not MCP")]
     Repeated(u32),
+}
+
+/// Which part of its confinement a server is not started without. The cause may name paths: it is for the operator.
+fn wanting(error: &SpawnError) -> String {
+    match error {
+        SpawnError::Confinement { part, .. } => {
+            format!(" for want of: {part}; the gateway's log says why, and what to do")
+        }
+        _ => String::new(),
+    }
 }
 
 impl UpstreamError {

@@ -39,7 +39,12 @@ pub(super) async fn start(
     inbox: mpsc::Sender<Unsolicited>,
 ) -> Result<Arc<Duplex>, UpstreamError> {
     let spawning = local.sandbox.spawn_confined(command, &grants.confinement);
-    let mut child = spawning.await.map_err(UpstreamError::Spawn)?;
+    let mut child = spawning.await.map_err(|error| {
+        // Here, since not everybody who has a server started tells of the causes of a failure, and whoever comes next learns
+        // no more than that it is down.
+        tracing::error!(server = %spec.name, %error, "a local server was not started");
+        UpstreamError::Spawn(error)
+    })?;
     tracing::debug!(server = %spec.name, report = ?child.report(), "a local server was started");
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())

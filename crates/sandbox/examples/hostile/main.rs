@@ -3,11 +3,13 @@
 //! attempts succeed; what would break the machine is asked for in a way that the kernel refuses
 //! only after it has checked who asks.
 //!
-//! `hostile --list` names all attempts. Nothing here runs for more than a few seconds.
+//! `hostile --list` names all attempts, and `hostile --mcp [NAME=VALUE…]` is an MCP server whose tool
+//! `attempt` makes them. Nothing here runs for more than a few seconds.
 
 mod bombs;
 mod calls;
 mod files;
+mod mcp;
 mod processes;
 mod raw;
 mod sockets;
@@ -42,6 +44,10 @@ impl Stage {
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let name = args.next().unwrap_or_default();
+    if name == "--mcp" {
+        mcp::serve(&args.collect::<Vec<_>>());
+        return ExitCode::SUCCESS;
+    }
     let stage = Stage(
         args.filter_map(|arg| {
             let (name, value) = arg.split_once('=')?;

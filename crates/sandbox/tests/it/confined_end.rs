@@ -9,8 +9,8 @@ use portcullis_sandbox::{Confinement, Exit, Tier};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
+use crate::attempts::has_groups;
 use crate::confined::{directory, output};
-use crate::stage::has_groups;
 use crate::support::{
     DAEMON, await_death, bounded, exists, host, read_line, read_to_end, sandbox, sh,
 };

@@ -4,58 +4,8 @@
 
 use portcullis_sandbox::{Confinement, Network, Tier};
 
-use crate::stage::{Stage, run, unlimited};
-
-/// Attempts that need not succeed without a sandbox: what they look for is never handed on, is not
-/// built into every kernel, or is refused to root itself in a container.
-const UNSURE: &[&str] = &[
-    "acct",
-    "add-key",
-    "delete-module",
-    "disk",
-    "environment",
-    "finit-module",
-    "host-network-address",
-    "i386-interface",
-    "inherited-descriptors",
-    "init-module",
-    "io-uring",
-    "io-uring-enter",
-    "io-uring-register",
-    "ioperm",
-    "iopl",
-    "kernel-trigger",
-    "kexec",
-    "kexec-file",
-    "keyctl",
-    "loopback-ipv6",
-    "machine-memory",
-    "out-of-memory-shield",
-    "parent-environment",
-    "process-1-memory",
-    "process-1-program",
-    "process-1-root",
-    "raise-capabilities",
-    "raise-core",
-    "raise-files",
-    "request-key",
-    "socket-alg",
-    "socket-bluetooth",
-    "socket-can",
-    "socket-kcm",
-    "socket-ping",
-    "socket-rds",
-    "socket-sctp",
-    "socket-sctp-plain",
-    "socket-tipc",
-    "socket-vsock",
-    "socket-xdp",
-    "trace-process-1",
-    "x32-interface",
-];
-
-/// Attempts that would leave the machine if they succeeded: not made without a sandbox.
-const ABROAD: &[&str] = &["metadata-address", "public-address", "public-resolver"];
+use crate::attempts::{run, unlimited};
+use crate::stage::{ABROAD, Stage, UNSURE};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()

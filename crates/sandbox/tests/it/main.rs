@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
+mod attempts;
 mod confined;
 mod confined_end;
 mod doors;
