@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use portcullis_egress::{Egress, Settings};
+use portcullis_egress::{Allowance, Egress, Settings};
 use portcullis_mcp::{Object, Outcome};
 use portcullis_proxy::config::{EraSetting, Limits, Server};
 use portcullis_proxy::upstream::{
-    Answer, Call, Connection, Event, Exchange, Profile, Spec, Unsolicited, Upstream, UpstreamError,
+    Answer, Call, Connection, Event, Exchange, Grants, Local, Profile, Spec, Unsolicited, Upstream, UpstreamError,
 };
-use portcullis_sandbox::Sandbox;
+use portcullis_sandbox::{Confinement, Sandbox, Tier};
 use tokio::sync::mpsc;
 
 /// Longer than anything here takes; only a hang reaches it.
@@ -46,6 +46,7 @@ pub(crate) fn server() -> Server {
         env: std::collections::BTreeMap::new(),
         pass_env: Vec::new(),
         cwd: None,
+        sandbox: portcullis_proxy::config::sandbox::Sandbox::default(),
         url: None,
         headers: std::collections::BTreeMap::new(),
         auth: None,

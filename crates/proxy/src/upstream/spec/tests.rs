@@ -6,6 +6,7 @@ fn server(edit: impl FnOnce(&mut Server)) -> Server {
         env: std::collections::BTreeMap::new(),
         pass_env: Vec::new(),
         cwd: None,
+        sandbox: Sandbox::default(),
         url: None,
         headers: std::collections::BTreeMap::new(),
         auth: None,
@@ -28,12 +29,22 @@ fn build(edit: impl FnOnce(&mut Server)) -> Result<Spec, InvalidServer> {
         "OTHER" => Some("other".to_owned()),
         _ => None,
     };
-    Spec::build(
-        "files".parse().unwrap(),
-        &server(edit),
-        &Limits::default(),
-        environment,
-    )
+    let grants = Grants {
+        confinement: Confinement::default(),
+        allowance: Allowance::default(),
+    };
+    let server = server(edit);
+    let name = "files".parse().unwrap();
+    let limits = Limits::default();
+    Spec::build(name, &server, Some(&grants), &limits, environment)
+}
+
+#[test]
+fn a_local_server_that_nobody_granted_anything_is_none() {
+    let server = server(|server| server.command = vec!["run".into()]);
+    let name = "files".parse().unwrap();
+    let built = Spec::build(name, &server, None, &Limits::default(), |_| None);
+    assert_eq!(built.unwrap_err(), InvalidServer::NoGrants);
 }
 
 #[test]
@@ -44,7 +55,7 @@ fn a_local_server_sees_only_what_it_is_given() {
         server.env.insert("A".into(), "1".into());
     })
     .unwrap();
-    let Transport::Stdio(command) = spec.transport else {
+    let Transport::Stdio(command, _) = spec.transport else {
         panic!("a command")
     };
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
