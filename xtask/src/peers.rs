@@ -151,6 +151,8 @@ struct Server {
     /// The command that serves by HTTP, for a server that can.
     http: Option<Vec<String>>,
     env: BTreeMap<String, String>,
+    /// What it may reach over the network.
+    hosts: Vec<String>,
 }
 
 /// What is installed and started for a step.
@@ -198,6 +200,7 @@ impl Peers {
             let server = Server {
                 command: words("command").with_context(|| format!("`{name}` has no command"))?,
                 http: words("http"),
+                hosts: words("hosts").unwrap_or_default(),
                 env: env
                     .filter_map(|(key, value)| {
                         Some((key.clone(), peers.fill(value.as_str()?, &name)))
@@ -414,7 +417,12 @@ impl Peers {
                 .map(|(key, value)| format!("{key} = {}", gateway::quoted(value.as_str())));
             let env = env.collect::<Vec<_>>().join(", ");
             let command = json!(server.command);
-            entry(name, &format!("command = {command}\nenv = {{ {env} }}\n"))
+            let hosts = match server.hosts.as_slice() {
+                [] => String::new(),
+                hosts => format!("sandbox = {{ hosts = {} }}\n", json!(hosts)),
+            };
+            let settings = format!("command = {command}\nenv = {{ {env} }}\n{hosts}");
+            entry(name, &settings)
         });
         entries.collect()
     }
@@ -448,6 +456,9 @@ fn wrapped(program: &Path, dir: &Path, name: &str, server: &Server) -> String {
     ];
     for (key, value) in &server.env {
         words.extend([json!("--env"), json!(format!("{key}={value}"))]);
+    }
+    for host in &server.hosts {
+        words.extend([json!("--host"), json!(host)]);
     }
     words.extend([json!("--"), json!("@")]);
     Value::Array(words).to_string()

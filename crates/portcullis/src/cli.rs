@@ -96,6 +96,11 @@ pub(crate) enum Command {
     ///
     /// Exits with 1 if one cannot be confined so: it would not be started.
     Doctor(confine::Doctor),
+    /// Shows which packages were accepted for servers, and accepts others.
+    ///
+    /// A server that is configured as `npx PACKAGE`, `uvx PACKAGE` or `pipx run PACKAGE` runs from what was installed and
+    /// accepted, and from nothing else. The first install of a server is accepted.
+    Packages(confine::Packages),
     /// Lists what confined servers reached over the network, and what they were kept from.
     Connections(confine::Connections),
     /// Shows calls that wait for a person's yes, and answers them.

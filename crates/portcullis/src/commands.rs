@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod keys;
 mod list;
+pub(crate) mod packages;
 pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod sandbox;

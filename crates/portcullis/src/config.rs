@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub policy: policy::Policy,
     /// How local servers are confined, where their entries do not say otherwise.
     pub sandbox: Sandbox,
+    /// Where packages come from that servers are configured as.
+    pub packages: Packages,
     /// How the gateway gets out.
     pub egress: Egress,
     /// Bounds on everything that grows.
@@ -69,6 +71,15 @@ pub(crate) struct Sandbox {
     /// Why the gateway does not confine them; needed with `external` and `off`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Where packages come from that servers are configured as, by `npx PACKAGE` and the like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Packages {
+    /// Hosts that files of packages come from, such as `files.example.com` or `files.example.com:8443`, besides the registries that
+    /// npm, pip and uv are configured for.
+    pub hosts: Vec<String>,
 }
 
 /// How the gateway gets out, to servers and to whatever they and clients name.

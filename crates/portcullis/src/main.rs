@@ -9,6 +9,7 @@ mod demo;
 mod environment;
 mod logging;
 mod output;
+mod packages;
 mod permissions;
 mod profile;
 mod reached;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Policy(args) => commands::policy::run(args, &environment),
         Command::Sandbox(args) => commands::sandbox::run(args, &environment),
         Command::Doctor(args) => commands::doctor::run(args, &environment),
+        Command::Packages(args) => commands::packages::run(args, &environment),
         Command::Connections(args) => commands::connections::run(args, &environment),
         Command::Approvals(args) => commands::approvals::run(args, &environment),
         Command::Token(args) => commands::token::run(args, &environment),

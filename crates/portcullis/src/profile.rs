@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_constraint::preset;
 use portcullis_egress::{Rule, RuleError};
+use portcullis_package::Launcher;
 use portcullis_proxy::config::Server;
 use portcullis_proxy::config::sandbox::{EgressRule, Tier};
 
@@ -213,6 +214,8 @@ impl Words<'_> {
     fn arguments(&self) -> impl Iterator<Item = (&str, bool)> {
         let words = &self.server.command;
         let is_package = |word: &String| preset::recognise(word, &[]).is_some();
+        // What stands behind the package is the server's, whatever the package is called.
+        let own = self.launched().map(|args| words.len() - args);
         let package = words.iter().position(is_package);
         let script = self.script();
         words.iter().enumerate().skip(1).map(move |(index, word)| {
@@ -222,10 +225,17 @@ impl Words<'_> {
                 value.starts_with('-') || value.contains("://") || value.contains('\0');
             let may_be_path = match package {
                 Some(package) => index > package,
-                None => has_form || script == Some(index),
+                None => own.is_none_or(|own| index >= own) && (has_form || script == Some(index)),
             };
             (&**word, may_be_path && !is_excluded)
         })
+    }
+
+    /// How many words are the server's own arguments, where the command runs a package.
+    fn launched(&self) -> Option<usize> {
+        let launcher = Launcher::parse(&self.server.command).ok().flatten()?;
+        let is_end = self.server.command.ends_with(&launcher.args);
+        is_end.then_some(launcher.args.len())
     }
 
     /// The place of the script among the words, where the program is an interpreter.

@@ -23,6 +23,7 @@ use serde_json::Value as Json;
 use crate::access;
 use crate::config::{self, Config};
 use crate::environment::Environment;
+use crate::packages;
 use crate::permissions;
 use crate::profile::{self, Settled};
 use crate::reached::Reached;
@@ -162,12 +163,7 @@ impl Wiring {
             },
             access,
             asking: self.asking(config)?,
-            local: Local {
-                sandbox: self.sandbox.clone(),
-                egress: self.egress.clone(),
-                now_ms: crate::clock::now_ms,
-                record: self.reached.recorder(),
-            },
+            local: self.local(),
             grants,
             clock: Clock::new(crate::clock::now_ms),
             environment: self.environment.text(),
@@ -183,7 +179,23 @@ impl Wiring {
             directory: &directory.context("the working directory cannot be found out")?,
             state: &std::path::absolute(self.state.path())?,
         };
-        profile::settle(config, place)
+        // What several gateways of one directory install is the same.
+        let base = match place.state.parent() {
+            Some(parent) if self.state.is_temporary() => parent,
+            _ => place.state,
+        };
+        let parts = packages::Parts::new(self.local(), base, config, &self.environment);
+        profile::settle(config, place, &parts)
+    }
+
+    /// What local servers are started by.
+    fn local(&self) -> Local {
+        Local {
+            sandbox: self.sandbox.clone(),
+            egress: self.egress.clone(),
+            now_ms: crate::clock::now_ms,
+            record: self.reached.recorder(),
+        }
     }
 
     fn asking(&self, config: &Config) -> anyhow::Result<Asking> {

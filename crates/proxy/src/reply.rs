@@ -246,7 +246,7 @@ fn upstream_code(error: &UpstreamError) -> (i64, &'static str) {
         UpstreamError::Garbage(_) | UpstreamError::TooLarge => {
             (own::INVALID_ANSWER, "upstream-invalid-answer")
         }
-        UpstreamError::Busy => (own::OVERLOADED, "upstream-busy"),
+        UpstreamError::Busy | UpstreamError::Preparing => (own::OVERLOADED, "upstream-busy"),
         UpstreamError::ConnectFirst { .. } | UpstreamError::ConnectByCommand { .. } => {
             (own::CONNECT, "connect-required")
         }
@@ -262,6 +262,7 @@ fn upstream_code(error: &UpstreamError) -> (i64, &'static str) {
         | UpstreamError::Unauthorized { .. }
         | UpstreamError::Refused { .. }
         | UpstreamError::Connect(_)
+        | UpstreamError::NotReady(_)
         | UpstreamError::Spawn(_)
         | UpstreamError::Header(_) => (own::UNREACHABLE, "upstream-unreachable"),
     }

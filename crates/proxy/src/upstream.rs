@@ -21,6 +21,7 @@ mod http_session;
 mod lines;
 mod local;
 mod mailbox;
+mod preparation;
 mod profile;
 mod salvage;
 mod spec;
@@ -41,6 +42,7 @@ pub use self::error::{Garbage, NoCredential, UpstreamError};
 pub use self::event::{Answer, Ask, Event, Reply, State, Unsolicited};
 pub use self::exchange::Exchange;
 pub use self::local::Local;
+pub use self::preparation::{NotReady, Preparation, Start};
 pub use self::profile::{Hello, Profile};
 pub use self::spec::{Grants, InvalidServer, Spec, Transport};
 
@@ -159,7 +161,7 @@ impl Upstream {
     /// server costs a process, so there any failure counts.
     fn is_down(&self, error: &UpstreamError) -> bool {
         match error {
-            UpstreamError::Busy | UpstreamError::Down { .. } => false,
+            UpstreamError::Busy | UpstreamError::Preparing | UpstreamError::Down { .. } => false,
             UpstreamError::Refused { .. }
             | UpstreamError::Unauthorized { .. }
             | UpstreamError::ConnectFirst { .. }

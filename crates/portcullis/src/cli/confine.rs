@@ -58,6 +58,55 @@ pub(crate) struct Doctor {
     pub json: bool,
 }
 
+/// Options of `packages`.
+#[derive(Debug, Args)]
+pub(crate) struct Packages {
+    /// Where the state is.
+    #[command(flatten)]
+    pub place: Place,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: PackagesAction,
+}
+
+/// What to do about the packages of servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PackagesAction {
+    /// Lists the packages that were accepted.
+    List(Listing),
+    /// Accepts what was installed last: from its next start on, the server runs from that.
+    ///
+    /// Prints what is different. Exits with 1 if nothing but what was accepted is installed.
+    Accept {
+        /// The server.
+        server: String,
+    },
+    /// Forgets what was accepted: the next start of the server installs its package anew, and accepts it.
+    ///
+    /// Exits with 1 if nothing was accepted.
+    Forget {
+        /// The server.
+        server: String,
+    },
+    /// Installs the newest that the server's command asks for, and prints what is different.
+    ///
+    /// What was accepted stays so, and the server runs from it, until the new one is accepted.
+    Update(Update),
+}
+
+/// Options of `packages update`.
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    /// Accept it at once.
+    #[arg(long)]
+    pub yes: bool,
+    /// The server.
+    pub server: String,
+    /// Its command, where no configuration says it.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
 /// Options of `connections`.
 #[derive(Debug, Args)]
 pub(crate) struct Connections {

@@ -1,20 +1,23 @@
 //! `portcullis sandbox`: what local servers are granted.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use portcullis_package::{Accepted, Entry, Launcher};
 use portcullis_proxy::config::Server;
 use portcullis_proxy::config::sandbox::{EgressRule, Tier};
 use serde_json::json;
 
+use super::list::{harmless, time};
 use super::{No, WrongRequest};
 use crate::cli::confine::{Plan, SandboxAction};
 use crate::cli::{self};
 use crate::config::{Config, load};
 use crate::environment::Environment;
 use crate::output;
+use crate::packages::Packages;
 use crate::profile::{self, Grant, Profile};
 use crate::state::default_directory;
 
@@ -47,14 +50,33 @@ fn plan(args: &Plan, environment: &Environment) -> anyhow::Result<ExitCode> {
     }
     let state = state_directory(args.state_dir.as_ref(), &config, environment)?;
     let profile = profile_of(&args.name, server, &config, &state, environment)?;
+    let package = package(&args.name, &profile, &state)?;
     if args.json {
-        output::print_json(&object(&args.name, &profile))?;
+        output::print_json(&object(&args.name, &profile, package.as_ref()))?;
     } else if args.toml {
         output::print(&toml(&args.name, &profile)?)?;
     } else {
-        output::print(&words(&args.name, &profile)?)?;
+        output::print(&words(&args.name, &profile, package.as_ref())?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The package that a server is, and which was accepted of it.
+struct Package {
+    spec: String,
+    accepted: Option<Entry>,
+}
+
+fn package(name: &str, profile: &Profile, state: &Path) -> anyhow::Result<Option<Package>> {
+    let is_installed = matches!(profile.tier, Tier::Full | Tier::Confined);
+    let Some(launcher) = Launcher::parse(&profile.command)?.filter(|_| is_installed) else {
+        return Ok(None);
+    };
+    let accepted = Accepted::load(&Packages::of(state).record)?;
+    Ok(Some(Package {
+        spec: launcher.spec(),
+        accepted: accepted.get(name).cloned(),
+    }))
 }
 
 /// The profile of a local server under this configuration.
@@ -62,7 +84,7 @@ pub(super) fn profile_of(
     name: &str,
     server: &Server,
     config: &Config,
-    state: &std::path::Path,
+    state: &Path,
     environment: &Environment,
 ) -> anyhow::Result<Profile> {
     let directory = std::env::current_dir();
@@ -107,7 +129,11 @@ pub(super) const fn tier(tier: Tier) -> &'static str {
     }
 }
 
-fn words(name: &str, profile: &Profile) -> Result<String, std::fmt::Error> {
+fn words(
+    name: &str,
+    profile: &Profile,
+    package: Option<&Package>,
+) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     write!(text, "{name}: {}", tier(profile.tier))?;
     match (profile.tier, &profile.reason) {
@@ -119,6 +145,25 @@ fn words(name: &str, profile: &Profile) -> Result<String, std::fmt::Error> {
         (Tier::Full | Tier::Confined, _) => text.push('\n'),
     }
     writeln!(text, "  command: {}", profile.command.join(" "))?;
+    match package {
+        None => {}
+        Some(Package {
+            accepted: Some(entry),
+            ..
+        }) => writeln!(
+            text,
+            "  package: {} {}, accepted {}",
+            harmless(&entry.name),
+            harmless(&entry.version),
+            time(entry.accepted_ms)
+        )?,
+        Some(Package { spec, .. }) => {
+            writeln!(
+                text,
+                "  package: {spec}, to be installed at the first start"
+            )?;
+        }
+    }
     paths(
         &mut text,
         "may read, besides its own program and the system's libraries",
@@ -205,7 +250,7 @@ fn toml(name: &str, profile: &Profile) -> anyhow::Result<String> {
     Ok(toml::to_string_pretty(&all)?)
 }
 
-fn object(name: &str, profile: &Profile) -> serde_json::Value {
+fn object(name: &str, profile: &Profile, package: Option<&Package>) -> serde_json::Value {
     let paths = |grants: &[Grant<PathBuf>]| -> Vec<_> {
         grants
             .iter()
@@ -222,6 +267,12 @@ fn object(name: &str, profile: &Profile) -> serde_json::Value {
         "tier": tier(profile.tier),
         "reason": profile.reason,
         "command": profile.command,
+        "package": package.map(|package| json!({
+            "spec": package.spec,
+            "name": package.accepted.as_ref().map(|entry| &entry.name),
+            "version": package.accepted.as_ref().map(|entry| &entry.version),
+            "accepted_ms": package.accepted.as_ref().map(|entry| entry.accepted_ms),
+        })),
         "read": paths(&profile.reads),
         "write": paths(&profile.writes),
         "egress": egress,

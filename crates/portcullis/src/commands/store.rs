@@ -100,7 +100,8 @@ impl<'a> Place<'a> {
         Ok(servers.map(|servers| servers.into_keys().collect()))
     }
 
-    fn directory(&self) -> anyhow::Result<PathBuf> {
+    /// The state directory, which is made if it is not there.
+    pub(crate) fn directory(&self) -> anyhow::Result<PathBuf> {
         let directory = match &self.args.state_dir {
             Some(directory) => directory.clone(),
             None => match self.excerpt()?.state.directory {

@@ -72,6 +72,7 @@ pub(crate) fn check(config: &Config, document: &Document<'_>, hidden: &Hidden) -
         config.sandbox.tier,
         config.sandbox.reason.as_deref(),
     );
+    rules.packages(&config.packages);
     rules.egress(&config.egress);
     rules.limits(&config.limits);
     rules.found

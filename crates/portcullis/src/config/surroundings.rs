@@ -60,7 +60,10 @@ fn granted(
     environment: &Environment,
 ) -> Vec<Mistake> {
     let home = profile::home(environment);
-    let lists = [("read", &server.sandbox.read), ("write", &server.sandbox.write)];
+    let lists = [
+        ("read", &server.sandbox.read),
+        ("write", &server.sandbox.write),
+    ];
     let words = lists.into_iter().flat_map(|(key, words)| {
         let words = words.iter().flatten().enumerate();
         words.map(move |(index, word)| (key, index, word))

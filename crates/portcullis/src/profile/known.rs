@@ -1,6 +1,6 @@
 //! What the command of a server says of what it needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use portcullis_constraint::preset::{self, Process};
 
@@ -50,6 +50,15 @@ impl Known {
         let mut grants = valued(words, &process.writes, &Why::Known(name))?;
         if process.writes_arguments {
             grants.extend(named(words)?);
+        }
+        for variable in process.keeps.keys() {
+            let Some(value) = words.server.env.get(variable) else {
+                continue;
+            };
+            grants.extend(directory(words, value)?.map(|what| Grant {
+                what,
+                why: Why::Known(name),
+            }));
         }
         Ok(grants)
     }
@@ -102,8 +111,23 @@ fn named(words: &Words<'_>) -> Result<Vec<Grant<PathBuf>>, InvalidProfile> {
     Ok(grants)
 }
 
-/// What the values of these options name: a directory as it is, of a file the directory that it is in, since what keeps a file
-/// often writes others beside it.
+/// The directory that a path names, or that the file which it names is in, be it there or not yet: what keeps a file often
+/// writes others beside it.
+fn directory(words: &Words<'_>, path: &str) -> Result<Option<PathBuf>, InvalidProfile> {
+    let above = |path: &Path| path.parent().map(ToOwned::to_owned);
+    let directory = match words.existing(path)? {
+        Some(path) if path.is_dir() => Some(path),
+        Some(file) => above(&file),
+        // It will be made.
+        None => above(&words.path(path)).and_then(|it| it.canonicalize().ok()),
+    };
+    match directory {
+        Some(path) if path.parent().is_none() => Err(InvalidProfile::Everything),
+        directory => Ok(directory),
+    }
+}
+
+/// The directories that the values of these options name.
 fn valued(
     words: &Words<'_>,
     options: &[String],
@@ -118,29 +142,10 @@ fn valued(
             _ => None,
         };
         let Some(value) = value else { continue };
-        let found = match words.existing(value)? {
-            Some(path) => Some(path),
-            // It will be made.
-            None => words
-                .path(value)
-                .parent()
-                .and_then(|it| it.canonicalize().ok()),
-        };
-        let found = found.and_then(|path| {
-            if path.is_dir() {
-                Some(path)
-            } else {
-                path.parent().map(ToOwned::to_owned)
-            }
-        });
-        match found {
-            Some(what) if what.parent().is_none() => return Err(InvalidProfile::Everything),
-            Some(what) => grants.push(Grant {
-                what,
-                why: why.clone(),
-            }),
-            None => {}
-        }
+        grants.extend(directory(words, value)?.map(|what| Grant {
+            what,
+            why: why.clone(),
+        }));
     }
     Ok(grants)
 }

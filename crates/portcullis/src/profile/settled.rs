@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use portcullis_egress::{Allowance, Caps};
 use portcullis_mcp::ServerName;
+use portcullis_package::Launcher;
 use portcullis_proxy::config::Server;
 use portcullis_proxy::config::sandbox::{Sandbox, Tier};
 use portcullis_proxy::units::Bytes;
-use portcullis_proxy::upstream::Grants;
+use portcullis_proxy::upstream::{Grants, Preparation};
 use portcullis_sandbox::{Confinement, Limits, Network, Tier as Means};
 
 use super::{Place, Profile, egress_rule, hidden};
 use crate::config::Config;
+use crate::packages::{Installer, Parts};
 
 /// The servers of a configuration, as they are started.
 #[derive(Debug)]
@@ -24,8 +26,9 @@ pub(crate) struct Settled {
     pub grants: BTreeMap<ServerName, Grants>,
 }
 
-/// Settles all servers of `config`. Makes the directories in which servers keep files of their own.
-pub(crate) fn settle(config: &Config, place: Place<'_>) -> anyhow::Result<Settled> {
+/// Settles all servers of `config`, whose packages are installed by `parts`. Makes the directories in which servers keep files
+/// of their own.
+pub(crate) fn settle(config: &Config, place: Place<'_>, parts: &Parts) -> anyhow::Result<Settled> {
     let config_file = config.file.as_deref();
     let mut settled = Settled {
         servers: BTreeMap::new(),
@@ -40,15 +43,36 @@ pub(crate) fn settle(config: &Config, place: Place<'_>) -> anyhow::Result<Settle
                 std::fs::create_dir_all(own)
                     .with_context(|| format!("the directory `{}` cannot be made", own.display()))?;
             }
-            let grants = grants(&profile, &server.sandbox, config_file, place)
+            let mut grants = grants(&profile, &server.sandbox, config_file, place)
                 .with_context(|| format!("server `{name}`"))?;
-            settled.grants.insert(name.parse()?, grants);
+            let server_name: ServerName = name.parse()?;
+            if let Tier::Full | Tier::Confined = profile.tier {
+                let others = parts.packages.of_others(name);
+                grants.confinement.hidden.extend(others);
+                grants.preparation = preparation(&server_name, &profile, &server, parts)
+                    .with_context(|| format!("server `{name}`"))?;
+            }
+            settled.grants.insert(server_name, grants);
             server.command = profile.command;
             server.env.extend(profile.env);
         }
         settled.servers.insert(name.clone(), server);
     }
     Ok(settled)
+}
+
+/// What is done before a server is started that is configured as a package.
+fn preparation(
+    name: &ServerName,
+    profile: &Profile,
+    server: &Server,
+    parts: &Parts,
+) -> anyhow::Result<Option<Preparation>> {
+    let Some(launcher) = Launcher::parse(&profile.command)? else {
+        return Ok(None);
+    };
+    let installer = Installer::new(parts.clone(), name, launcher, server)?;
+    Ok(Some(installer.preparation()))
 }
 
 /// What a profile comes to.
@@ -87,6 +111,7 @@ pub(crate) fn grants(
             uid: None,
         },
         allowance: Allowance::new(rules, Caps::default()),
+        preparation: None,
     })
 }
 

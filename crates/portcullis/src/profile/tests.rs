@@ -140,9 +140,12 @@ fn what_a_server_keeps_is_in_a_directory_of_its_own() {
     let file = own.join("memory.json").display().to_string();
     assert_eq!(profile.env, [("MEMORY_FILE_PATH".to_owned(), file)]);
     assert_eq!(profile.own, Some(own));
-    let env = json!({ "MEMORY_FILE_PATH": "/elsewhere" });
+    let env = json!({ "MEMORY_FILE_PATH": ground.at("home/docs/memory.json") });
     let own_choice = ground.profile(&json!({ "command": command, "env": env }));
-    assert_eq!(own_choice.unwrap().own, None);
+    let own_choice = own_choice.unwrap();
+    assert_eq!((own_choice.own, own_choice.env), (None, vec![]));
+    let written = own_choice.writes.iter().map(|grant| &grant.what);
+    assert_eq!(written.collect::<Vec<_>>(), [&ground.at("home/docs")]);
 }
 
 #[test]

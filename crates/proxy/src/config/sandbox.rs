@@ -31,6 +31,8 @@ pub struct Sandbox {
     pub egress: Vec<EgressRule>,
     /// Whether its own processes may talk to each other by local sockets, as those of browsers do.
     pub local_sockets: bool,
+    /// Whether the npm packages of its command may run their install scripts, confined and with a way to the registry alone.
+    pub install_scripts: bool,
     /// Memory of all its processes together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,

@@ -101,6 +101,17 @@ impl Attempt<'_> {
     }
 
     async fn stdio(&self, command: &Command, grants: &Grants) -> Result<Opened, UpstreamError> {
+        let prepared = match &grants.preparation {
+            Some(preparation) => {
+                let patience = self.upstream.spec().timeout;
+                Some(preparation.apply(command, grants, patience).await?)
+            }
+            None => None,
+        };
+        let (command, grants) = match &prepared {
+            Some((command, grants)) => (command, grants),
+            None => (command, grants),
+        };
         let (tries_modern, tries_legacy) = self.plan();
         let mut child = self.spawn(command, grants).await?;
         let mut offered = self.offered();

@@ -9,6 +9,8 @@ use portcullis_oauth::client::{CredentialError, GiveUp};
 use portcullis_sandbox::SpawnError;
 use url::Url;
 
+use super::preparation::NotReady;
+
 /// A request that a server did not answer, or a server that could not be reached.
 ///
 /// `Display` is safe for a client: it holds no text that the server wrote. The causes, for the
@@ -87,6 +89,12 @@ pub enum UpstreamError {
     /// The connection broke before there was an answer; whether the server acted is unknown.
     #[error("the exchange with the server broke off")]
     Broken(#[source] EgressError),
+    /// What has to be done before the local server can be started takes longer than `timeout`.
+    #[error("what the server needs is being installed; try again in a while")]
+    Preparing,
+    /// What has to be done before the local server can be started failed, or was refused.
+    #[error(transparent)]
+    NotReady(NotReady),
     /// The local server could not be started.
     #[error("the local server cannot be started{}", wanting(.0))]
     Spawn(#[source] SpawnError),

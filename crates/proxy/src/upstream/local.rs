@@ -3,11 +3,9 @@
 use std::fmt;
 use std::future::Future;
 
-use portcullis_egress::{Door, Egress, InFlight, Listeners, Recorder};
+use portcullis_egress::{Allowance, Door, Egress, InFlight, Listeners, Recorder};
 use portcullis_mcp::ServerName;
 use portcullis_sandbox::{Child, Doors, Sandbox};
-
-use super::spec::Grants;
 
 /// What local servers are started by, and let out through. A clone is the same.
 #[derive(Clone)]
@@ -23,17 +21,17 @@ pub struct Local {
 }
 
 impl Local {
-    /// Lets `child` out as `grants` say, until `until` is done, and tells where its calls are to be told. `None` where the
-    /// child has no doors.
-    pub(super) fn let_out(
+    /// Lets `child` out as `allowance` says, in the name of the server `name`, until `until` is done, and tells where its calls
+    /// are to be told. `None` where the child has no doors.
+    pub fn let_out(
         &self,
         name: &ServerName,
         child: &mut Child,
-        grants: &Grants,
+        allowance: &Allowance,
         until: impl Future<Output = ()> + Send + 'static,
     ) -> Option<InFlight> {
         let listeners = listeners(child.doors.take()?);
-        let allowance = grants.allowance.clone();
+        let allowance = allowance.clone();
         let record = self.record.clone();
         let door = self
             .egress

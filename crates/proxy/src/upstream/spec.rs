@@ -8,6 +8,7 @@ use portcullis_mcp::ServerName;
 use portcullis_sandbox::{Command, Confinement};
 use url::Url;
 
+use super::preparation::Preparation;
 use crate::config::auth::InvalidAuth;
 use crate::config::sandbox::Sandbox;
 use crate::config::{EraSetting, HttpTransport, Limits, Server};
@@ -59,6 +60,8 @@ pub struct Grants {
     pub confinement: Confinement,
     /// What it may reach over the network; of no effect where the confinement has no network.
     pub allowance: Allowance,
+    /// What is done before each start; it may start another program than the command's.
+    pub preparation: Option<Preparation>,
 }
 
 /// How to reach a server.

@@ -56,7 +56,7 @@ pub(super) async fn start(
     let calls = local.let_out(
         &spec.name,
         &mut child,
-        grants,
+        &grants.allowance,
         gone.clone().cancelled_owned(),
     );
     let link = Link::Pipe(queue, calls);

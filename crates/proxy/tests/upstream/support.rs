@@ -10,7 +10,8 @@ use portcullis_egress::{Allowance, Egress, Settings};
 use portcullis_mcp::{Object, Outcome};
 use portcullis_proxy::config::{EraSetting, Limits, Server};
 use portcullis_proxy::upstream::{
-    Answer, Call, Connection, Event, Exchange, Grants, Local, Profile, Spec, Unsolicited, Upstream, UpstreamError,
+    Answer, Call, Connection, Event, Exchange, Grants, Local, Profile, Spec, Unsolicited, Upstream,
+    UpstreamError,
 };
 use portcullis_sandbox::{Confinement, Sandbox, Tier};
 use tokio::sync::mpsc;
@@ -72,6 +73,7 @@ pub(crate) fn upstream(edit: impl FnOnce(&mut Server)) -> Arc<Upstream> {
     let grants = Grants {
         confinement: Confinement::new(Tier::Off),
         allowance: Allowance::default(),
+        preparation: None,
     };
     let name = "peer".parse().unwrap();
     let spec = Spec::build(name, &server, Some(&grants), &limits, |_| None).unwrap();

@@ -32,6 +32,7 @@ fn build(edit: impl FnOnce(&mut Server)) -> Result<Spec, InvalidServer> {
     let grants = Grants {
         confinement: Confinement::default(),
         allowance: Allowance::default(),
+        preparation: None,
     };
     let server = server(edit);
     let name = "files".parse().unwrap();
