@@ -176,11 +176,12 @@ impl Servers {
 
     fn config(&self, policies: &str, mode: &str) -> String {
         format!(
-            "[servers.files]\ncommand = {}\n\n[servers.git]\ncommand = {}\n\n\
+            "[servers.files]\ncommand = {}\n\n[servers.git]\ncommand = {}\nsandbox = {{ write = [{}] }}\n\n\
              [policy]\nfiles = {policies}\n\n\
              [policy.servers.files]\nmode = \"{mode}\"\n\n[policy.servers.git]\nmode = \"{mode}\"\n",
             json!(self.files),
-            json!(self.git)
+            json!(self.git),
+            json!(self.script.files)
         )
     }
 }
