@@ -71,7 +71,7 @@ command = "x"
    ·    ╰── unknown key
    ╰────
   help: the keys here are `listen`, `clients`, `oauth`, `scopes`, `servers`, `credentials`,
-        `policy`, `sandbox`, `egress`, `limits`, `state`, `record` and `log`
+        `policy`, `sandbox`, `packages`, `egress`, `limits`, `state`, `record` and `log`
 
   × there is no setting `listen.adress`
    ╭─[portcullis.toml:4:1]

@@ -37,6 +37,7 @@ Commands:
   policy       Checks, explains, tests and replays policies
   sandbox      Shows what local servers are granted
   doctor       Tries whether this machine can confine each local server as its entry asks
+  packages     Shows which packages were accepted for servers, and accepts others
   connections  Lists what confined servers reached over the network, and what they were kept from
   approvals    Shows calls that wait for a person's yes, and answers them
   token        Makes, lists and revokes API keys, by which programs enter
