@@ -16,8 +16,15 @@ fn every_example_is_good() {
             .var("PORTCULLIS_CI_TOKEN", "ci-0123456789abcdef0123456789abcdef")
             .var("TRACKER_TOKEN", "tracker");
         place.write("tokens/alice", "alice-0123456789abcdef0123456789abcdef\n");
-        let ran = place.run(&["check"]);
-        assert_eq!(ran.code, Some(0), "{}: {}", path.display(), ran.stderr);
+        for policy in ["tracker.cedar"] {
+            let text = std::fs::read_to_string(format!("{directory}/policies/{policy}")).unwrap();
+            place.write(&format!("policies/{policy}"), text);
+        }
+        for command in [["check"].as_slice(), &["policy", "check"]] {
+            let ran = place.run(command);
+            let shown = path.display();
+            assert_eq!(ran.code, Some(0), "{shown} {command:?}: {}", ran.stderr);
+        }
     }
     assert!(seen >= 3, "{seen} examples");
 }
