@@ -3,7 +3,7 @@
 //! Servers are often configured as `npx PACKAGE`, `uvx PACKAGE` or `pipx run PACKAGE`: fetched anew
 //! from a registry, with whatever is there that day, by the process that then serves. A confined
 //! server neither can nor should reach a registry. So the package is installed once, by steps that
-//! reach nothing else ([`Recipe`], [`install`]), without running code of it; what was installed is
+//! reach nothing else ([`Recipe`], [`install()`]), without running code of it; what was installed is
 //! noted to the last byte ([`Installed`]); and from then on the program in it is run directly. Any
 //! other version or content is refused until a person accepts it ([`Accepted`]).
 //!

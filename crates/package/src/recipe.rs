@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::shelf::Shelf;
 use crate::step::{Host, Purpose, Step};
 
-/// Everything an install needs to know. [`install`](crate::install) makes its steps of it, one
+/// Everything an install needs to know. [`install()`](crate::install()) makes its steps of it, one
 /// after the other, as what a step may reach follows from what the ones before it found out.
 #[derive(Clone, Debug)]
 pub struct Recipe {

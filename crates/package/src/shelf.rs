@@ -21,7 +21,7 @@ pub struct Shelf {
 pub enum Check {
     /// It is what was accepted: start it.
     Ready(Box<Installed>),
-    /// It is not there: [`install`](crate::install) it, then ask [`Accepted::verify`].
+    /// It is not there: [`install()`](crate::install()) it, then ask [`Accepted::verify`].
     Absent,
     /// Another one is there than was accepted: refuse, until a person accepts it.
     Changed(Box<Changed>),

@@ -144,8 +144,9 @@ impl Profile {
             place,
             directory: server.cwd.as_deref().unwrap_or(place.directory),
         };
+        let is_confined = matches!(tier, Tier::Full | Tier::Confined);
         let mut profile = Self {
-            command: words.command(),
+            command: words.command(is_confined && server.cwd.is_none()),
             tier,
             reason: reason.clone(),
             reads: Vec::new(),
@@ -155,7 +156,7 @@ impl Profile {
             local_sockets: false,
             own: None,
         };
-        if let Tier::External | Tier::Off = tier {
+        if !is_confined {
             let named = if tier == Tier::Off { "off" } else { "external" };
             return match reason.as_deref().map(str::trim) {
                 None | Some("") => Err(InvalidProfile::NoReason(named)),
@@ -249,18 +250,17 @@ impl Words<'_> {
         INTERPRETERS.contains(&name).then_some(index)
     }
 
-    /// The command as it is executed: no shell reads it, so that `~` is written out here; and a server without a directory to
-    /// work in starts in an empty one, from which no relative path would lead anywhere.
-    fn command(&self) -> Vec<String> {
+    /// The command as it is executed: no shell reads it, so that `~` is written out here; and, if asked, relative paths, since a
+    /// confined server without a directory to work in starts in an empty one.
+    fn command(&self, even_relative: bool) -> Vec<String> {
         let program = self
             .server
             .command
             .first()
             .map(|it| self.written_out(it, false));
-        let is_relative = self.server.cwd.is_none();
         let rest = self
             .arguments()
-            .map(|(word, is_path)| self.written_out(word, is_relative && is_path));
+            .map(|(word, is_path)| self.written_out(word, even_relative && is_path));
         program.into_iter().chain(rest).collect()
     }
 

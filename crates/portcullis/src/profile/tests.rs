@@ -126,7 +126,10 @@ fn words_are_written_out_where_no_shell_does_it() {
         "data".to_owned(),
     ];
     assert_eq!(profile.command, expected);
-    // Where a directory is configured, relative paths lead somewhere.
+    // Where a directory is configured, or the gateway's own is kept, relative paths lead somewhere.
+    let off = json!({ "tier": "off", "reason": "a test" });
+    let entry = json!({ "command": ["x", "./data"], "sandbox": off });
+    assert_eq!(ground.profile(&entry).unwrap().command, ["x", "./data"]);
     let entry = json!({ "command": ["x", "./data"], "cwd": ground.at("here") });
     assert_eq!(ground.profile(&entry).unwrap().command, ["x", "./data"]);
 }

@@ -79,8 +79,13 @@ impl<'g> Browser<'g> {
     async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(fields);
-        let media = ("content-type", "application/x-www-form-urlencoded");
-        self.send(Method::POST, path, &[media], body.finish()).await
+        // What browsers send from a page whose `Referrer-Policy` is `no-referrer` (Fetch, "append a request `Origin` header").
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("origin", "null"),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        self.send(Method::POST, path, &headers, body.finish()).await
     }
 
     async fn send(

@@ -171,12 +171,12 @@ fn race(stage: &Stage) -> Outcome {
         text(&link.to_string_lossy()),
     );
     let swapping = crate::raw::fork(|| {
-        for _ in 0..4000 {
+        for _ in 0..100_000 {
             call(libc::SYS_renameat2, &[HERE, from, HERE, to, EXCHANGE]).ok();
         }
     });
     swapping.map_err(|errno| format!("fork: errno {errno}"))?;
-    let reached = (0..4000).find_map(|_| read(place.join("secret")).ok());
+    let reached = (0..100_000).find_map(|_| read(place.join("secret")).ok());
     call(libc::SYS_wait4, &[usize::MAX, 0, 0, 0]).ok();
     reached.ok_or_else(|| "never".to_owned())
 }

@@ -2,8 +2,7 @@
 
 use askama::Template;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use url::form_urlencoded;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::client::connect::{
     CALLBACK_PATH, CallbackParameters, ConnectError, METADATA_PATH, PATH_PREFIX, interactive,
@@ -12,12 +11,10 @@ use crate::client::connect::{
 use crate::client::fetch::is_loopback;
 use crate::client::grants::host;
 use crate::client::{Credentials, Inner};
+use crate::form::Form;
 use crate::login::{Login, Session};
 use crate::page;
 use crate::secret;
-
-/// The largest form, in bytes.
-const FORM_BYTES_MAX: usize = 4096;
 
 #[derive(Template)]
 #[template(path = "upstream_connect.html")]
@@ -205,26 +202,8 @@ impl Inner {
 
     /// Whether a form was sent from our page in this session.
     fn is_own_form(&self, request: &Request<Bytes>, session: &Session) -> bool {
-        let headers = request.headers();
-        let is_form = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|it| it.starts_with("application/x-www-form-urlencoded"));
-        if !is_form || request.body().len() > FORM_BYTES_MAX || !self.is_same_origin(headers) {
-            return false;
-        }
-        let mut tokens = form_urlencoded::parse(request.body()).filter(|(name, _)| name == "csrf");
-        match (tokens.next(), tokens.next()) {
-            (Some((_, token)), None) => secret::equal(token.as_bytes(), session.csrf.as_bytes()),
-            _ => false,
-        }
-    }
-
-    /// What the browser says about where the form was (Fetch, §"Sec-Fetch-Site"; RFC 6454 §7).
-    fn is_same_origin(&self, headers: &HeaderMap) -> bool {
-        let is = |name: &str, wanted: &str| headers.get(name).is_none_or(|it| it == wanted);
-        let origin = self.public_url.origin().ascii_serialization();
-        is("sec-fetch-site", "same-origin") && is("origin", &origin)
+        Form::of_own_page(request, &self.public_url)
+            .is_ok_and(|form| secret::equal(form.get("csrf").as_bytes(), session.csrf.as_bytes()))
     }
 }
 
