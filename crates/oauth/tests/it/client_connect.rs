@@ -104,7 +104,9 @@ async fn a_user_consents_on_our_page_before_anything_begins() {
 async fn a_form_from_elsewhere_begins_nothing() {
     let (world, credentials) = world().await;
     let mut forged = vec![form("wrong"), form("")];
+    // Of a browser that does not know of `Sec-Fetch-Site`, which no page can set.
     let mut other = form("csrf-of-ada");
+    other.headers_mut().remove("sec-fetch-site");
     other
         .headers_mut()
         .insert("origin", "https://evil.example".parse().unwrap());
